@@ -1,0 +1,11 @@
+//! The two bodies that the layers are built on: one for requests that may have to be sent again, one for responses that are
+//! kept while they pass.
+
+mod replay;
+mod tee;
+
+pub use self::replay::ReplayBody;
+pub(crate) use self::{
+    replay::{Buffered, buffer},
+    tee::{Ended, Joiner, Tee, TeeOptions},
+};

@@ -1,0 +1,331 @@
+//! From the inner service's response to the client's, and to the store.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    header::{AGE, CONTENT_LENGTH},
+    request, response,
+};
+use http_body::Body;
+
+use super::{
+    CacheBody,
+    body::Served,
+    serve::{announce, freshened, prepare},
+    shared::Shared,
+    slot::Slot,
+};
+use crate::{
+    BoxError,
+    body::{Ended, ReplayBody, Tee, TeeOptions},
+    coalesce::{self, Interest, Lead},
+    entry::{Entry, Head, Variant},
+    fingerprint::Fingerprint,
+    header::{
+        cache_control::RequestDirectives,
+        cache_status::{CacheStatus, Forward},
+        hop_by_hop, media_type,
+        vary::Vary,
+    },
+    key::Key,
+    policy::{Exchange, Policy, Storage, completeness::Verdict},
+    store::Store,
+    tag::Tag,
+};
+
+/// A request that the inner service is to answer.
+pub(crate) struct Miss<St, F, P, B> {
+    pub(super) request: Request<ReplayBody<B>>,
+    pub(super) fill: Fill<St, F, P>,
+}
+
+impl<St, F, P, B> Miss<St, F, P, B> {
+    pub(crate) fn split(self) -> (Request<ReplayBody<B>>, Fill<St, F, P>) {
+        (self.request, self.fill)
+    }
+}
+
+/// What is to be done with the answer.
+pub(crate) struct Fill<St, F, P> {
+    shared: Arc<Shared<St, F, P>>,
+    slot: Slot,
+    client: request::Parts,
+    directives: RequestDirectives,
+    reason: Forward,
+    lead: Option<Lead>,
+    /// Whether the request was made conditional, so that a 304 is meant for the cache.
+    validating: bool,
+    requested_at: SystemTime,
+    /// How many purges there had been when it began.
+    began: u64,
+}
+
+impl<St, F, P> Fill<St, F, P>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    #[expect(clippy::too_many_arguments, reason = "it has one caller, which has all of them")]
+    pub(super) fn new(
+        shared: Arc<Shared<St, F, P>>,
+        slot: Slot,
+        client: request::Parts,
+        directives: RequestDirectives,
+        reason: Forward,
+        lead: Option<Lead>,
+        validating: bool,
+        requested_at: SystemTime,
+        began: u64,
+    ) -> Self {
+        Self { shared, slot, client, directives, reason, lead, validating, requested_at, began }
+    }
+
+    /// Whether others wait for this fetch.
+    pub(crate) fn interest(&self) -> Option<Interest> {
+        self.lead.as_ref().map(Lead::interest)
+    }
+
+    /// For how long the fetch is to go on if nobody waits for it.
+    pub(crate) fn finishes(&self) -> Option<Duration> {
+        self.shared.settings.finish
+    }
+
+    /// Takes the inner service's response, and gives the client's.
+    pub(crate) fn finish<B>(self, response: Response<B>) -> Response<CacheBody<B>>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let now = self.shared.now();
+        if self.validating && response.status() == StatusCode::NOT_MODIFIED {
+            return self.confirm(response.headers(), now).map(CacheBody::served);
+        }
+        if self.shared.policy.is_error(response.status())
+            && let Some(stale) = self.in_place_of_error(now, Some(response.status()))
+        {
+            self.let_go(false);
+            return stale.map(CacheBody::served);
+        }
+        self.shared.stats.misses.increment();
+        let (mut parts, body) = response.into_parts();
+        hop_by_hop::remove(&mut parts.headers);
+        let exchange = Exchange::new(&self.client, &parts, self.requested_at, now);
+        match self.shared.policy.storable(&exchange) {
+            Storage::Skip(why) => {
+                self.shared.stats.not_storable.increment();
+                let mut status = self.status(parts.status);
+                status.detail = Some(why.as_str());
+                self.let_go(why.is_lasting());
+                passed(parts, body, status)
+            }
+            Storage::Keep { lifetime, without } => {
+                let announced = announced_length(&self.client.method, &parts);
+                if announced.is_some_and(|length| length > self.shared.settings.max_body as u64) {
+                    self.shared.stats.too_large.increment();
+                    let mut status = self.status(parts.status);
+                    status.detail = Some("too-large");
+                    self.let_go(true);
+                    return passed(parts, body, status);
+                }
+                let mut headers = parts.headers.clone();
+                without.iter().for_each(|name| {
+                    headers.remove(name);
+                });
+                let vary = Vary::parse(&headers);
+                let Some((key, variant)) = self.slot.place(vary.as_ref(), &self.client.headers) else {
+                    let status = self.status(parts.status);
+                    self.let_go(true);
+                    return passed(parts, body, status);
+                };
+                let head = stored_head(parts.status, headers, lifetime, variant);
+                self.keep(key, head, parts, body, announced)
+            }
+        }
+    }
+
+    /// The inner service failed; a stale response may stand in.
+    pub(crate) fn failed(self) -> Option<Response<Served>> {
+        let stale = self.in_place_of_error(self.shared.now(), None);
+        if stale.is_none() {
+            self.shared.stats.misses.increment();
+        }
+        self.let_go(false);
+        stale
+    }
+
+    fn keep<B>(
+        self,
+        key: Key,
+        head: Head,
+        parts: response::Parts,
+        body: B,
+        announced: Option<u64>,
+    ) -> Response<CacheBody<B>>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut status = self.status(parts.status);
+        status.stored = true;
+        let head = Arc::new(head);
+        let Self { shared, lead, began, .. } = self;
+        let options = TeeOptions {
+            limit: shared.settings.max_body,
+            announced,
+            keep_frames: media_type::is_event_stream(head.headers()),
+            finish: shared.settings.finish,
+        };
+        // The flight is closed by whoever sees the body's end, so the lead goes where that is seen; it has to be there before
+        // the body can end.
+        let lead = Arc::new(std::sync::Mutex::new(lead));
+        let closing = lead.clone();
+        let kept = head.clone();
+        let tee = Tee::new(body, options, move |ended| {
+            let lead = closing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            ended_with(&shared, ended, key, kept, lead, began);
+        });
+        if let Some(lead) = &*lead.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            lead.publish(head, tee.joiner());
+        }
+        let mut response = Response::from_parts(parts, CacheBody::served(Served::Live(tee)));
+        announce(&mut response, status);
+        response
+    }
+
+    /// The origin says that the stored response still holds (RFC 9111 §4.3.4).
+    fn confirm(mut self, update: &HeaderMap, now: SystemTime) -> Response<Served> {
+        self.shared.stats.revalidated.increment();
+        let mut status = self.status(StatusCode::NOT_MODIFIED);
+        let Some(entry) = self.slot.entry.take() else {
+            // It can't have been validating without one.
+            return self.shared.only_if_cached(status);
+        };
+        let mut update = update.clone();
+        hop_by_hop::remove(&mut update);
+        let headers = freshened(entry.head().headers(), &update);
+        let mut parts = Response::new(()).into_parts().0;
+        parts.status = entry.head().status();
+        parts.headers = headers;
+        parts.headers.remove(AGE);
+        if let Some(age) = update.get(AGE) {
+            parts.headers.insert(AGE, age.clone());
+        }
+        let storage = self.shared.policy.storable(&Exchange::new(&self.client, &parts, self.requested_at, now));
+        let entry = match storage {
+            Storage::Keep { lifetime, without } => {
+                without.iter().for_each(|name| {
+                    parts.headers.remove(name);
+                });
+                let variant = entry.head().selecting().cloned();
+                let entry = entry.with_head(stored_head(parts.status, parts.headers, lifetime, variant));
+                self.shared.put(self.slot.key.clone(), entry.clone(), self.began);
+                status.stored = true;
+                entry
+            }
+            Storage::Skip(_) => {
+                self.shared.remove(self.slot.key.clone());
+                entry
+            }
+        };
+        self.shared.serve(&entry, &self.slot.key, now, status)
+    }
+
+    fn in_place_of_error(&self, now: SystemTime, error: Option<StatusCode>) -> Option<Response<Served>> {
+        let entry = self.slot.entry.as_ref()?;
+        let lifetime = entry.head().lifetime();
+        if !lifetime.may_replace_error(now, self.directives.stale_if_error) {
+            return None;
+        }
+        self.shared.stats.stale_on_error.increment();
+        let mut status = CacheStatus::forward(self.reason);
+        status.fwd_status = error.map(|error| error.as_u16());
+        status.ttl = Some(lifetime.ttl(now));
+        status.detail = Some("stale-if-error");
+        Some(self.shared.serve(entry, &self.slot.key, now, status))
+    }
+
+    fn status(&self, fwd_status: StatusCode) -> CacheStatus {
+        let mut status = CacheStatus::forward(self.reason);
+        status.fwd_status = Some(fwd_status.as_u16());
+        self.shared.show_key(&mut status, &self.slot.key);
+        status
+    }
+
+    /// Sends the followers to fetch for themselves; and those that come later too, for a while, if `lasting`.
+    fn let_go(self, lasting: bool) {
+        if let Some(lead) = self.lead {
+            let until = coalesce::until(self.shared.now(), self.shared.settings.uncacheable_for);
+            lead.release(until.filter(|_| lasting));
+        }
+    }
+}
+
+/// A body came to its end, in one way or another.
+fn ended_with<St, F, P>(
+    shared: &Arc<Shared<St, F, P>>,
+    ended: Ended,
+    key: Key,
+    head: Arc<Head>,
+    lead: Option<Lead>,
+    began: u64,
+) where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    match ended {
+        Ended::Complete(frames) => {
+            match shared.settings.completeness.check(head.status(), head.headers(), frames.data()) {
+                Verdict::Complete => shared.put(key, Entry::new(head, frames), began),
+                Verdict::Incomplete(reason) => {
+                    shared.stats.incomplete.increment();
+                    tracing::debug!(label = key.label(), reason, "not kept: the body is not whole");
+                }
+            }
+        }
+        Ended::TooLarge => {
+            shared.stats.too_large.increment();
+            tracing::debug!(label = key.label(), "not kept: the body is too large");
+            if let Some(lead) = lead {
+                lead.release(coalesce::until(shared.now(), shared.settings.uncacheable_for));
+            }
+        }
+        Ended::Broken => {
+            shared.stats.incomplete.increment();
+            tracing::debug!(label = key.label(), "not kept: the body broke");
+        }
+    }
+}
+
+fn passed<B>(parts: response::Parts, body: B, status: CacheStatus) -> Response<CacheBody<B>> {
+    let mut response = Response::from_parts(parts, CacheBody::passed(body));
+    announce(&mut response, status);
+    response
+}
+
+fn stored_head(
+    status: StatusCode,
+    mut headers: HeaderMap,
+    lifetime: crate::entry::Lifetime,
+    variant: Option<Variant>,
+) -> Head {
+    headers.remove(AGE);
+    let tags = Tag::of(&headers);
+    prepare(&mut headers);
+    Head::new(status, headers, lifetime).tags(tags).variant(variant)
+}
+
+/// The length that the body is to have, by its head; responses to HEAD, 204 and 304 have none whatever the head says.
+fn announced_length(method: &Method, parts: &response::Parts) -> Option<u64> {
+    if *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return None;
+    }
+    let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
+    lengths.next()?.to_str().ok()?.parse().ok()
+}

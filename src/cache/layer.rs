@@ -1,0 +1,77 @@
+//! [`CacheLayer`]: makes services that share one cache.
+
+use std::{fmt, sync::Arc};
+
+use tower_layer::Layer;
+
+use super::{Builder, Cache, Handle, shared::Shared};
+use crate::{
+    fingerprint::{Fingerprint, RequestFingerprint},
+    policy::{Policy, Rfc9111},
+    store::Store,
+};
+
+/// Keeps responses and answers requests with them; see the [module](super).
+///
+/// The cache belongs to the layer: all services that the layer and its clones make share one store, one set of fetches in
+/// flight, and one set of counters.
+#[must_use]
+pub struct CacheLayer<St, F = RequestFingerprint, P = Rfc9111> {
+    shared: Arc<Shared<St, F, P>>,
+}
+
+impl<St: Store> CacheLayer<St> {
+    /// A cache as HTTP has it: what the origin allows a shared cache to keep, by method, URI and credential.
+    pub fn new(store: St) -> Self {
+        Self::builder(store).build()
+    }
+
+    /// A cache with settings.
+    pub fn builder(store: St) -> Builder<St> {
+        Builder::new(store)
+    }
+}
+
+impl<St, F, P> CacheLayer<St, F, P> {
+    pub(super) fn from_shared(shared: Shared<St, F, P>) -> Self {
+        Self { shared: Arc::new(shared) }
+    }
+}
+
+impl<St: Store, F: Fingerprint, P: Policy> CacheLayer<St, F, P> {
+    #[cfg(feature = "reqwest")]
+    pub(crate) async fn lookup<B>(&self, request: http::Request<B>) -> super::Lookup<St, F, P, B>
+    where
+        B: http_body::Body<Data = bytes::Bytes>,
+        B::Error: Into<crate::BoxError>,
+    {
+        let begun = self.shared.begin(request);
+        self.shared.clone().lookup(begun).await
+    }
+
+    /// A way to purge and to look into the cache from elsewhere.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.shared.clone())
+    }
+}
+
+impl<St, F, P> Clone for CacheLayer<St, F, P> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<St, F, P> fmt::Debug for CacheLayer<St, F, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheLayer").finish_non_exhaustive()
+    }
+}
+
+impl<S, St, F, P> Layer<S> for CacheLayer<St, F, P> {
+    type Service = Cache<S, St, F, P>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Cache::new(inner, self.shared.clone())
+    }
+}

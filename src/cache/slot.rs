@@ -1,0 +1,113 @@
+//! Where a request's entry is kept: under its key, or, if a `Vary` field made that too wide, under that of its variant.
+//!
+//! The first variant of a key lies under the key itself, so that what doesn't vary, or hardly, takes one look-up. It names the
+//! fields that count and a generation; the others lie under keys derived from both. A key that is purged gets a new generation,
+//! and what the old one's variants held can't be found any more.
+
+use std::hash::{BuildHasher, RandomState};
+
+use http::{HeaderMap, HeaderName};
+
+use super::shared::Shared;
+use crate::{
+    entry::{Entry, Variant},
+    header::{cache_status::Forward, vary::Vary},
+    key::Key,
+    store::{Peek, Store},
+};
+
+/// A request's place in the store.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// The key that its entry has.
+    pub(super) key: Key,
+    /// The entry there.
+    pub(super) entry: Option<Entry>,
+    /// Why there may be none.
+    pub(super) reason: Forward,
+    primary: Key,
+    /// The variant that lies under the primary key.
+    first: Option<Variant>,
+}
+
+impl Slot {
+    fn primary(key: &Key, entry: Option<Entry>) -> Self {
+        let first = entry.as_ref().and_then(|entry| entry.head().selecting().cloned());
+        Self { key: key.clone(), entry, reason: Forward::UriMiss, primary: key.clone(), first }
+    }
+
+    fn variant(primary: &Key, first: &Variant, key: Key, entry: Option<Entry>) -> Self {
+        Self { key, entry, reason: Forward::VaryMiss, primary: primary.clone(), first: Some(first.clone()) }
+    }
+
+    /// Where a response with this `Vary` is to be kept, and which requests it answers then. `None`: nowhere.
+    pub(super) fn place(&self, vary: Option<&Vary>, request: &HeaderMap) -> Option<(Key, Option<Variant>)> {
+        let names = match vary {
+            None => return Some((self.primary.clone(), None)),
+            Some(Vary::Fields(names)) => names,
+            Some(_) => return None,
+        };
+        match &self.first {
+            Some(first) if same_names(first, names) && !first.answers(request) => {
+                let variant = first.like(request);
+                Some((variant_key(&self.primary, &variant), Some(variant)))
+            }
+            Some(first) if same_names(first, names) => {
+                Some((self.primary.clone(), Some(Variant::of(names, request, first.generation()))))
+            }
+            Some(_) | None => {
+                let generation = RandomState::new().hash_one(0);
+                Some((self.primary.clone(), Some(Variant::of(names, request, generation))))
+            }
+        }
+    }
+}
+
+fn same_names(variant: &Variant, names: &[HeaderName]) -> bool {
+    variant.fields().iter().map(|(name, _)| name).eq(names)
+}
+
+fn variant_key(primary: &Key, variant: &Variant) -> Key {
+    let key = primary.derive("variant").field("generation", variant.generation().to_le_bytes());
+    let key = variant
+        .fields()
+        .iter()
+        .fold(key, |key, (name, value)| key.field("name", name).optional("value", value.as_ref()));
+    key.finish()
+}
+
+/// The other key to look under, if the entry there answers other requests than this.
+fn elsewhere(primary: &Key, entry: &Entry, request: &HeaderMap) -> Option<Key> {
+    let first = entry.head().selecting().filter(|first| !first.answers(request))?;
+    Some(variant_key(primary, &first.like(request)))
+}
+
+impl<St: Store, F, P> Shared<St, F, P> {
+    /// The slot of a request, if the store can tell without waiting.
+    pub(super) fn peek(&self, key: &Key, request: &HeaderMap) -> Option<Slot> {
+        let entry = match self.store.peek(key) {
+            Peek::Found(entry) => entry,
+            Peek::Absent => return Some(Slot::primary(key, None)),
+            Peek::Unknown => return None,
+        };
+        let Some(other) = elsewhere(key, &entry, request) else { return Some(Slot::primary(key, Some(entry))) };
+        let found = match self.store.peek(&other) {
+            Peek::Found(entry) => Some(entry),
+            Peek::Absent => None,
+            Peek::Unknown => return None,
+        };
+        Some(Slot::variant(key, entry.head().selecting()?, other, found))
+    }
+
+    /// The slot of a request.
+    pub(super) async fn slot(&self, key: &Key, request: &HeaderMap) -> Slot {
+        let Some(entry) = self.get(key).await else { return Slot::primary(key, None) };
+        match (elsewhere(key, &entry, request), entry.head().selecting()) {
+            (Some(other), Some(first)) => {
+                let found = self.get(&other).await;
+                Slot::variant(key, first, other, found)
+            }
+            _ => Slot::primary(key, Some(entry)),
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! One fetch for identical requests in flight.
+//!
+//! The first to [enter](Flights::enter) leads and fetches. Those that come while it is under way follow: they wait for the head,
+//! then read the body live. What may happen to a flight:
+//!
+//! - **published**: the answer can be kept; every follower has a seat at its body.
+//! - **released**: it can't; followers fetch for themselves, in parallel.
+//! - **abandoned**: the leader went away before the head came; one of the followers leads instead.
+
+mod detach;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use quick_cache::sync::Cache;
+use tokio::sync::watch;
+
+pub(crate) use self::detach::Detachable;
+use crate::{
+    body::{Joiner, Tee},
+    entry::Head,
+    key::Key,
+};
+
+type Digest = [u8; 32];
+
+const SHARDS: usize = 32;
+
+/// How many keys are remembered as uncacheable.
+const REMEMBERED: usize = 16_384;
+
+/// The fetches that are under way, by key.
+pub(crate) struct Flights {
+    shards: [Mutex<HashMap<Digest, Arc<Flight>>>; SHARDS],
+    /// Keys whose answers could not be kept, and until when that is believed.
+    uncacheable: Cache<Digest, SystemTime>,
+}
+
+struct Flight {
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone)]
+enum State {
+    Pending,
+    Live(Live),
+    Released,
+    Abandoned,
+}
+
+#[derive(Clone)]
+struct Live {
+    head: Arc<Head>,
+    joiner: Joiner,
+    /// A reader for each follower that was waiting, so that the body has readers before the first of them wakes up.
+    seats: Arc<Mutex<Vec<Tee>>>,
+}
+
+/// What a request is to do.
+pub(crate) enum Entered {
+    /// Fetch, for all that follow.
+    Lead(Lead),
+    /// Wait for the leader.
+    Follow(Follow),
+    /// Fetch for itself: answers to such requests can't be kept.
+    Alone,
+}
+
+impl Flights {
+    pub(crate) fn new() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()), uncacheable: Cache::new(REMEMBERED) }
+    }
+
+    /// Joins the flight of a key, or begins one.
+    pub(crate) fn enter(self: &Arc<Self>, key: &Key, now: SystemTime) -> Entered {
+        if let Some(until) = self.uncacheable.get(key.digest()) {
+            if now < until {
+                return Entered::Alone;
+            }
+            self.uncacheable.remove(key.digest());
+        }
+        let mut shard = self.shard(key.digest());
+        if let Some(flight) = shard.get(key.digest()) {
+            let state = flight.state.subscribe();
+            let seated = matches!(*state.borrow(), State::Pending);
+            return Entered::Follow(Follow { flights: self.clone(), digest: *key.digest(), state, seated });
+        }
+        Entered::Lead(self.begin(&mut shard, key))
+    }
+
+    /// Leads, unless another does.
+    pub(crate) fn lead(self: &Arc<Self>, key: &Key) -> Option<Lead> {
+        let mut shard = self.shard(key.digest());
+        (!shard.contains_key(key.digest())).then(|| self.begin(&mut shard, key))
+    }
+
+    /// From now on nobody joins a fetch that is under way.
+    pub(crate) fn close(&self) {
+        for shard in &self.shards {
+            lock(shard).clear();
+        }
+    }
+
+    fn begin(self: &Arc<Self>, shard: &mut HashMap<Digest, Arc<Flight>>, key: &Key) -> Lead {
+        let flight = Arc::new(Flight { state: watch::Sender::new(State::Pending) });
+        shard.insert(*key.digest(), flight.clone());
+        Lead { flights: self.clone(), digest: *key.digest(), flight }
+    }
+
+    fn shard(&self, digest: &Digest) -> MutexGuard<'_, HashMap<Digest, Arc<Flight>>> {
+        lock(&self.shards[usize::from(digest[31]) % SHARDS])
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Flights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights").finish_non_exhaustive()
+    }
+}
+
+/// The duty to fetch. Dropped before anything is published or released, it passes to a follower; dropped later, it closes the
+/// flight.
+pub(crate) struct Lead {
+    flights: Arc<Flights>,
+    digest: Digest,
+    flight: Arc<Flight>,
+}
+
+impl Lead {
+    /// Lets the followers read along.
+    pub(crate) fn publish(&self, head: Arc<Head>, joiner: Joiner) {
+        self.flights.uncacheable.remove(&self.digest);
+        // The shard's lock keeps followers from coming and going while their seats are counted.
+        let _shard = self.flights.shard(&self.digest);
+        let seats = (0..self.flight.state.receiver_count()).map_while(|_| joiner.join()).collect();
+        let live = Live { head, joiner, seats: Arc::new(Mutex::new(seats)) };
+        self.flight.state.send_replace(State::Live(live));
+    }
+
+    /// Sends the followers to fetch for themselves. With a time, those that come until then don't wait for each other either.
+    pub(crate) fn release(self, uncacheable_until: Option<SystemTime>) {
+        if let Some(until) = uncacheable_until {
+            self.flights.uncacheable.insert(self.digest, until);
+        }
+        self.flight.state.send_replace(State::Released);
+    }
+
+    /// A way to see whether anyone waits for this flight.
+    pub(crate) fn interest(&self) -> Interest {
+        Interest(self.flight.clone())
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        let mut shard = self.flights.shard(&self.digest);
+        if shard.get(&self.digest).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            shard.remove(&self.digest);
+        }
+        drop(shard);
+        self.flight.state.send_if_modified(|state| {
+            let pending = matches!(state, State::Pending);
+            if pending {
+                *state = State::Abandoned;
+            }
+            pending
+        });
+    }
+}
+
+impl fmt::Debug for Lead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lead").finish_non_exhaustive()
+    }
+}
+
+/// Whether anyone waits for a flight's head.
+pub(crate) struct Interest(Arc<Flight>);
+
+impl Interest {
+    pub(crate) fn is_there(&self) -> bool {
+        self.0.state.receiver_count() > 0
+    }
+
+    /// Returns when nobody waits any more.
+    pub(crate) async fn gone(&self) {
+        self.0.state.closed().await;
+    }
+}
+
+/// A place in the queue for another's fetch.
+pub(crate) struct Follow {
+    flights: Arc<Flights>,
+    digest: Digest,
+    state: watch::Receiver<State>,
+    /// Whether a seat is kept for it once the flight is live.
+    seated: bool,
+}
+
+/// What became of the flight.
+pub(crate) enum Followed {
+    /// Here is the answer.
+    Live(Arc<Head>, Tee),
+    /// Fetch for yourself.
+    Released,
+    /// Begin again: look the key up, and lead if nobody does.
+    Abandoned,
+}
+
+impl Follow {
+    /// Waits for the head.
+    pub(crate) async fn wait(mut self) -> Followed {
+        let state = match self.state.wait_for(|state| !matches!(state, State::Pending)).await {
+            Ok(state) => state.clone(),
+            Err(_) => return Followed::Abandoned,
+        };
+        match state {
+            State::Live(live) => match self.take_seat(&live).or_else(|| live.joiner.join()) {
+                Some(reader) => Followed::Live(live.head, reader),
+                None => Followed::Released,
+            },
+            State::Released => Followed::Released,
+            State::Abandoned | State::Pending => Followed::Abandoned,
+        }
+    }
+
+    fn take_seat(&mut self, live: &Live) -> Option<Tee> {
+        std::mem::take(&mut self.seated).then(|| lock(&live.seats).pop()).flatten()
+    }
+}
+
+impl Drop for Follow {
+    fn drop(&mut self) {
+        if !self.seated {
+            return;
+        }
+        let shard = self.flights.shard(&self.digest);
+        let state = self.state.borrow().clone();
+        // Gives up the place in the count while nobody counts.
+        self.state = watch::channel(State::Abandoned).1;
+        drop(shard);
+        if let State::Live(live) = state {
+            drop(self.take_seat(&live));
+        }
+    }
+}
+
+/// Until when a key whose answer could not be kept is believed to be uncacheable.
+pub(crate) fn until(now: SystemTime, uncacheable_for: Duration) -> Option<SystemTime> {
+    now.checked_add(uncacheable_for)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+    use http_body_util::{BodyExt, Full};
+
+    use super::*;
+    use crate::{body::TeeOptions, entry::Lifetime, key::KeyBuilder};
+
+    fn key() -> Key {
+        KeyBuilder::new("test").finish()
+    }
+
+    fn lead(flights: &Arc<Flights>) -> Lead {
+        flights.lead(&key()).expect("nobody leads")
+    }
+
+    fn follow(flights: &Arc<Flights>) -> Follow {
+        match flights.enter(&key(), SystemTime::now()) {
+            Entered::Follow(follow) => follow,
+            Entered::Lead(_) | Entered::Alone => panic!("somebody leads"),
+        }
+    }
+
+    fn live() -> (Arc<Head>, Tee) {
+        let head = Head::new(StatusCode::OK, HeaderMap::new(), Lifetime::new(SystemTime::now(), Duration::ZERO));
+        let options = TeeOptions { limit: 100, announced: None, keep_frames: false, finish: None };
+        (Arc::new(head), Tee::new(Full::new(Bytes::from_static(b"body")), options, |_| {}))
+    }
+
+    #[tokio::test]
+    async fn followers_read_on_when_the_leader_has_gone() {
+        let flights = Arc::new(Flights::new());
+        let lead = lead(&flights);
+        let (stays, leaves) = (follow(&flights), follow(&flights));
+        let (head, tee) = live();
+        lead.publish(head, tee.joiner());
+        drop((lead, tee, leaves));
+        let Followed::Live(_, reader) = stays.wait().await else { panic!("a seat is kept") };
+        assert_eq!(reader.collect().await.expect("whole").to_bytes(), "body");
+        assert!(flights.lead(&key()).is_some(), "the flight is closed");
+    }
+
+    #[tokio::test]
+    async fn a_seat_that_nobody_takes_keeps_nothing_running() {
+        let flights = Arc::new(Flights::new());
+        let lead = lead(&flights);
+        let (before, after) = (follow(&flights), follow(&flights));
+        drop(before);
+        let (head, tee) = live();
+        let joiner = tee.joiner();
+        lead.publish(head, joiner.clone());
+        drop((tee, after));
+        assert!(joiner.join().is_none(), "the last reader is gone");
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_goes_away_is_followed_by_another() {
+        let flights = Arc::new(Flights::new());
+        let lead = lead(&flights);
+        let follow = follow(&flights);
+        assert!(lead.interest().is_there());
+        drop(lead);
+        assert!(matches!(follow.wait().await, Followed::Abandoned));
+        assert!(flights.lead(&key()).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_kept_is_remembered_for_a_while() {
+        let flights = Arc::new(Flights::new());
+        let now = SystemTime::now();
+        let (lead, follow) = (lead(&flights), follow(&flights));
+        lead.release(until(now, Duration::from_secs(60)));
+        assert!(matches!(follow.wait().await, Followed::Released));
+        assert!(matches!(flights.enter(&key(), now), Entered::Alone));
+        assert!(matches!(flights.enter(&key(), now + Duration::from_secs(60)), Entered::Lead(_)));
+    }
+
+    #[tokio::test]
+    async fn interest_ends_with_the_last_follower() {
+        let flights = Arc::new(Flights::new());
+        let lead = lead(&flights);
+        let interest = lead.interest();
+        assert!(!interest.is_there());
+        let follow = follow(&flights);
+        assert!(interest.is_there());
+        drop(follow);
+        interest.gone().await;
+    }
+}

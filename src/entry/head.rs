@@ -1,0 +1,190 @@
+//! What is known of a stored response besides its body.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::Lifetime;
+use crate::{header::vary, tag::Tag};
+
+/// Status, fields, lifetime, tags, and which requests it answers.
+#[derive(Clone, Debug)]
+pub struct Head {
+    status: StatusCode,
+    headers: HeaderMap,
+    lifetime: Lifetime,
+    tags: Box<[Tag]>,
+    variant: Option<Variant>,
+}
+
+impl Head {
+    /// A head without tags that answers whatever request has its key.
+    ///
+    /// The values of the fields are copied into one piece of memory of their own: as they come from a connection, they
+    /// would keep its read buffer alive.
+    #[must_use]
+    pub fn new(status: StatusCode, mut headers: HeaderMap, lifetime: Lifetime) -> Self {
+        compact(&mut headers);
+        Self { status, headers, lifetime, tags: Box::default(), variant: None }
+    }
+
+    /// Sets the tags.
+    #[must_use]
+    pub fn tags(mut self, tags: Vec<Tag>) -> Self {
+        self.tags = tags.into();
+        self
+    }
+
+    /// Says which requests it answers, where a `Vary` field made that narrower than the key.
+    #[must_use]
+    pub fn variant(mut self, variant: Option<Variant>) -> Self {
+        self.variant = variant;
+        self
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The fields, as they are to be sent.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Freshness and windows.
+    #[must_use]
+    pub fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
+    }
+
+    /// The tags, sorted.
+    #[must_use]
+    pub fn tag_list(&self) -> &[Tag] {
+        &self.tags
+    }
+
+    /// Which requests it answers; `None`: all that have its key.
+    #[must_use]
+    pub fn selecting(&self) -> Option<&Variant> {
+        self.variant.as_ref()
+    }
+
+    /// The bytes of memory that it takes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let tags: usize =
+            self.tags.iter().map(|tag| tag.as_str().len() + size_of::<Tag>() + 2 * size_of::<usize>()).sum();
+        size_of::<Self>() + fields_size(&self.headers) + tags + self.variant.as_ref().map_or(0, Variant::size)
+    }
+}
+
+/// The bytes of memory that a map of fields takes.
+pub(super) fn fields_size(headers: &HeaderMap) -> usize {
+    // A map's slot: hash, links, name and value; and four bytes of index for each slot that there is room for.
+    const SLOT: usize = size_of::<(u64, [usize; 3], HeaderName, HeaderValue)>();
+    let text: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    text + headers.len() * SLOT + headers.capacity() * 4
+}
+
+fn compact(headers: &mut HeaderMap) {
+    let total = headers.values().map(HeaderValue::len).sum();
+    let mut text = BytesMut::with_capacity(total);
+    headers.values().for_each(|value| text.extend_from_slice(value.as_bytes()));
+    let text = text.freeze();
+    let mut start = 0;
+    for value in headers.values_mut() {
+        let end = start + value.len();
+        // What was a value is one again; the fallback can't be reached, and keeps the value if it is.
+        if let Ok(mut own) = HeaderValue::from_maybe_shared::<Bytes>(text.slice(start..end)) {
+            own.set_sensitive(value.is_sensitive());
+            *value = own;
+        }
+        start = end;
+    }
+}
+
+/// The request fields that a `Vary` field named when a response was stored, with the values they had (RFC 9111 §4.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    fields: Box<[(HeaderName, Option<Vec<u8>>)]>,
+    generation: u64,
+}
+
+impl Variant {
+    /// The variant that answers requests like this one.
+    ///
+    /// `generation` is shared by the variants of one key: those of a purged key can't be found under a later one.
+    #[must_use]
+    pub fn of(names: &[HeaderName], request: &HeaderMap, generation: u64) -> Self {
+        let fields = names.iter().map(|name| (name.clone(), vary::normalized(request, name))).collect();
+        Self { fields, generation }
+    }
+
+    /// Whether a request's fields are those that the variant was stored for.
+    #[must_use]
+    pub fn answers(&self, request: &HeaderMap) -> bool {
+        self.fields.iter().all(|(name, stored)| vary::normalized(request, name) == *stored)
+    }
+
+    /// The same fields with another request's values.
+    #[must_use]
+    pub fn like(&self, request: &HeaderMap) -> Self {
+        let fields = self.fields.iter().map(|(name, _)| (name.clone(), vary::normalized(request, name))).collect();
+        Self { fields, generation: self.generation }
+    }
+
+    /// The names of the fields, sorted, and the values that they had, normalised; `None` where the field was absent.
+    #[must_use]
+    pub fn fields(&self) -> &[(HeaderName, Option<Vec<u8>>)] {
+        &self.fields
+    }
+
+    /// The generation that the variants of one key share.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn size(&self) -> usize {
+        let field = |(name, value): &(HeaderName, Option<Vec<u8>>)| {
+            size_of_val(name) + name.as_str().len() + size_of_val(value) + value.as_ref().map_or(0, Vec::len)
+        };
+        self.fields.iter().map(field).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_head_lets_go_of_the_buffer_its_fields_came_in() {
+        let buffer = Bytes::from(vec![b'x'; 4096]);
+        let mut headers = HeaderMap::new();
+        let slice = HeaderValue::from_maybe_shared(buffer.slice(0..4)).expect("visible");
+        headers.append("a", slice.clone());
+        headers.append("a", HeaderValue::from_static("second"));
+        headers.append("b", HeaderValue::from_static(""));
+        drop(slice);
+        let head = Head::new(StatusCode::OK, headers, Lifetime::new(SystemTime::UNIX_EPOCH, Duration::ZERO));
+        assert!(buffer.is_unique());
+        let values: Vec<_> = head.headers().get_all("a").iter().collect();
+        assert_eq!(values, ["xxxx", "second"]);
+        assert_eq!(head.headers()["b"], "");
+    }
+
+    #[test]
+    fn an_absent_field_is_not_an_empty_one() {
+        let names = [HeaderName::from_static("x-flavour")];
+        let mut request = HeaderMap::new();
+        let absent = Variant::of(&names, &request, 1);
+        assert!(absent.answers(&request));
+        request.insert("x-flavour", HeaderValue::from_static(""));
+        assert!(!absent.answers(&request));
+        assert!(absent.like(&request).answers(&request));
+    }
+}

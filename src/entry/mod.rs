@@ -1,0 +1,73 @@
+//! A response as it is kept: an [`Entry`] is a [`Head`] and the body's [`Frames`].
+//!
+//! Entries are cheap to clone and never change: what looks like a change (a 304 that freshens an entry) makes a new one that
+//! shares the body.
+
+mod frames;
+mod head;
+mod lifetime;
+
+use std::sync::Arc;
+
+pub use self::{
+    frames::{Frames, FramesBuilder},
+    head::{Head, Variant},
+    lifetime::Lifetime,
+};
+
+/// A stored response. Cloning it copies a pointer.
+#[derive(Clone, Debug)]
+pub struct Entry(Arc<Stored>);
+
+#[derive(Debug)]
+struct Stored {
+    head: Arc<Head>,
+    body: Frames,
+    size: usize,
+}
+
+impl Entry {
+    /// Puts a head and a body together.
+    #[must_use]
+    pub fn new(head: impl Into<Arc<Head>>, body: Frames) -> Self {
+        let head = head.into();
+        let size = size_of::<Stored>() + head.size() + body.size();
+        Self(Arc::new(Stored { head, body, size }))
+    }
+
+    /// Status, fields, lifetime, tags and variant.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.0.head
+    }
+
+    /// The body, in the frames in which it is to be sent.
+    #[must_use]
+    pub fn body(&self) -> &Frames {
+        &self.0.body
+    }
+
+    /// The same body under another head.
+    #[must_use]
+    pub fn with_head(&self, head: Head) -> Self {
+        Self::new(head, self.0.body.clone())
+    }
+
+    /// Whether both are one entry, not only alike.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The bytes of memory that the entry takes: body, fields, and what it takes to keep them.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.size
+    }
+}
+
+/// An entry that has become stale and may be served if nothing better is to be had.
+///
+/// `CacheLayer` puts it into the extensions of a request that it lets through, so that a layer inside can serve it without
+/// a second look-up.
+#[derive(Clone, Debug)]
+pub struct StaleEntry(pub Entry);

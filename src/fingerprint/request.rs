@@ -1,0 +1,173 @@
+//! [`RequestFingerprint`]: the parts of a request that count, put together.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, Method, header::CONTENT_ENCODING, request::Parts};
+
+use super::{BodyUse, Fingerprint, Scope, authority, json, write_path};
+use crate::{
+    header::media_type,
+    key::{Key, KeyBuilder},
+};
+
+/// Method, normalised URI and credential; and, as told, further fields and the body.
+///
+/// - The URI counts with host, path and query. Case and default port of the host don't, nor how a character is
+///   percent-encoded. The query's order does.
+/// - Header fields count where they are named with [`header`](Self::header). A response's `Vary` is followed besides.
+/// - A body counts after [`json_body`](Self::json_body) or [`raw_body`](Self::raw_body). Until then a request with a body is
+///   passed by the cache: it can't get the answer to another.
+///
+/// The label is `method:host/path`, for example `get:example.com/users`.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RequestFingerprint {
+    headers: Arc<[HeaderName]>,
+    ignored_query: Arc<[String]>,
+    body: Body,
+    scope: Scope,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    Absent,
+    Raw(usize),
+    Json { limit: usize, ignored: Arc<[String]> },
+}
+
+impl RequestFingerprint {
+    /// Method, URI and credential.
+    pub fn new() -> Self {
+        Self { headers: [].into(), ignored_query: [].into(), body: Body::Absent, scope: Scope::default() }
+    }
+
+    /// Lets a request field count, with all its lines; absent is not the same as empty. Default: none.
+    pub fn header(mut self, name: HeaderName) -> Self {
+        self.headers = self.headers.iter().cloned().chain([name]).collect();
+        self
+    }
+
+    /// Leaves a query parameter out, such as `utm_source`. Default: all count.
+    pub fn ignore_query(mut self, name: impl Into<String>) -> Self {
+        self.ignored_query = self.ignored_query.iter().cloned().chain([name.into()]).collect();
+        self
+    }
+
+    /// Lets the body count, as JSON where its media type says so: neither the order of keys counts, nor white space, nor how a
+    /// number is written. A body that isn't valid JSON, or has a key twice, counts byte for byte. `limit`: see
+    /// [`BodyUse::Buffer`]. Default: requests with a body are passed by the cache.
+    pub fn json_body(mut self, limit: usize) -> Self {
+        self.body = Body::Json { limit, ignored: [].into() };
+        self
+    }
+
+    /// Leaves a top-level member of a JSON body out. Default: all count. Has no effect before [`Self::json_body`].
+    pub fn ignore_json(mut self, name: impl Into<String>) -> Self {
+        if let Body::Json { ignored, .. } = &mut self.body {
+            *ignored = ignored.iter().cloned().chain([name.into()]).collect();
+        }
+        self
+    }
+
+    /// Lets the body count byte for byte. `limit`: see [`BodyUse::Buffer`].
+    pub fn raw_body(mut self, limit: usize) -> Self {
+        self.body = Body::Raw(limit);
+        self
+    }
+
+    /// Sets who may share an answer. Default: [`Scope::credential`].
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// What all requests count: method, URI, chosen fields, scope.
+    pub(crate) fn head(&self, head: &Parts, mut key: KeyBuilder) -> Option<KeyBuilder> {
+        let host = authority(head);
+        key = key.field("method", head.method.as_str()).field("host", &*host);
+        // The scheme counts where it is known; a server doesn't know it, and has one only.
+        key = key.optional("scheme", head.uri.scheme_str());
+        let path = if head.uri.path().is_empty() { "/" } else { head.uri.path() };
+        key = key.streamed("path", |sink| write_path(path, sink));
+        key = match head.uri.query() {
+            Some(query) if self.ignored_query.is_empty() => key.streamed("query", |sink| write_path(query, sink)),
+            Some(query) => {
+                let counts = |pair: &&str| {
+                    let name = pair.split('=').next().unwrap_or_default();
+                    !self.ignored_query.iter().any(|ignored| ignored == name)
+                };
+                let mut pairs = query.split('&').filter(counts).peekable();
+                match pairs.peek() {
+                    None => key,
+                    Some(_) => key.streamed("query", |sink| {
+                        for (index, pair) in pairs.enumerate() {
+                            if index > 0 {
+                                sink(b"&");
+                            }
+                            write_path(pair, sink);
+                        }
+                    }),
+                }
+            }
+            None => key,
+        };
+        for name in &*self.headers {
+            for value in head.headers.get_all(name) {
+                key = key.field("header", name).field("value", value);
+            }
+        }
+        self.scope.apply(head, key)
+    }
+}
+
+impl Default for RequestFingerprint {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Fingerprint for RequestFingerprint {
+    fn body(&self, _: &Parts) -> BodyUse {
+        match self.body {
+            Body::Absent => BodyUse::Empty,
+            Body::Raw(limit) | Body::Json { limit, .. } => BodyUse::Buffer { limit },
+        }
+    }
+
+    fn key(&self, head: &Parts, body: &Bytes) -> Option<Key> {
+        let mut key = self.head(head, KeyBuilder::new("request"))?;
+        if !body.is_empty() {
+            key = match &self.body {
+                Body::Json { ignored, .. } => {
+                    with_json(key, head, body, |name| ignored.iter().any(|other| other == name))
+                }
+                Body::Raw(_) | Body::Absent => with_raw(key, head, body),
+            };
+        }
+        let method = head.method.as_str();
+        let key = if head.method == Method::GET {
+            key.label("get:")
+        } else {
+            key.label(&method.to_ascii_lowercase()).label(":")
+        };
+        Some(key.label(&authority(head)).label(head.uri.path()).finish())
+    }
+}
+
+/// Adds a body in its canonical form if it is JSON, byte for byte otherwise.
+fn with_json(key: KeyBuilder, head: &Parts, body: &Bytes, ignored: impl Fn(&str) -> bool) -> KeyBuilder {
+    let readable = media_type::is_json(&head.headers) && !head.headers.contains_key(CONTENT_ENCODING);
+    match readable.then(|| json::parse(body)) {
+        Some(Ok(value)) => key.streamed("json", |mut sink| json::write_canonical_without(&value, ignored, &mut sink)),
+        Some(Err(_)) | None => with_raw(key, head, body),
+    }
+}
+
+/// Adds a body byte for byte, with what says how its bytes are to be read.
+pub(crate) fn with_raw(mut key: KeyBuilder, head: &Parts, body: &Bytes) -> KeyBuilder {
+    for name in [http::header::CONTENT_TYPE, CONTENT_ENCODING] {
+        key = key.optional(name.as_str(), head.headers.get(&name));
+    }
+    key.field("body", body)
+}

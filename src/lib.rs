@@ -1,0 +1,59 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//! larder keeps what has already been paid for.
+//!
+//! It is a set of composable [tower] middleware that sits in front of any HTTP client or server, made
+//! first of all for LLM APIs, where an answer takes seconds and costs money. [`CacheLayer`] keeps
+//! response bodies by request fingerprint: streamed answers are forwarded while they are kept, identical
+//! requests in flight share one upstream call, and nothing that larder does ever breaks a request that
+//! would have worked without it.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use larder::{CacheLayer, store::Memory};
+//!
+//! let app: Router = Router::new()
+//!     .route("/", get(|| async { ([("cache-control", "max-age=60")], "hello") }))
+//!     .layer(CacheLayer::new(Memory::new(64 << 20)));
+//! # let _ = app;
+//! ```
+//!
+//! # Where to start
+//!
+//! - [`cache`]: the layer, and what it promises.
+//! - [`fingerprint`]: what makes two requests the same.
+//! - [`policy`]: what may be kept, for how long, and when it may be served.
+//! - [`store`]: where it is kept.
+//! - [`llm`]: the three of them set up for LLM APIs.
+//! - [`guide`]: how the house is built, and recipes.
+//!
+//! # Features
+//!
+//! The default is small: the layer and the memory store.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `reqwest` | `CacheLayer` as a `reqwest_middleware::Middleware` |
+//! | `conformance` | `store::conformance`, the suite that every store passes |
+//!
+//! [tower]: https://docs.rs/tower
+
+pub mod body;
+pub mod cache;
+pub mod clock;
+mod coalesce;
+pub mod entry;
+mod error;
+pub mod fingerprint;
+pub mod guide;
+pub mod header;
+pub mod key;
+pub mod llm;
+pub mod policy;
+#[cfg(feature = "reqwest")]
+mod reqwest;
+pub mod stats;
+pub mod store;
+pub mod tag;
+
+pub use cache::CacheLayer;
+pub use error::{BoxError, ConfigError};

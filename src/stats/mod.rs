@@ -1,0 +1,118 @@
+//! What a cache did: counters that cost a nanosecond each, and a [`Snapshot`] of them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The counters of a cache since it was made. Requests are counted once each, under how they were answered.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+        #[non_exhaustive]
+        pub struct Snapshot {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        #[derive(Debug, Default)]
+        pub(crate) struct Stats {
+            $(pub(crate) $name: Counter,)*
+        }
+
+        impl Stats {
+            pub(crate) fn snapshot(&self) -> Snapshot {
+                Snapshot { $($name: self.$name.get(),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Requests answered by a stored response that was fresh, or as stale as the request accepts.
+    hits,
+    /// Requests answered by a stale response that was refreshed behind it.
+    stale_hits,
+    /// Requests answered by a stale response in place of an error.
+    stale_on_error,
+    /// Requests answered by a stored response after the origin confirmed it with 304.
+    revalidated,
+    /// Requests answered by another request's fetch.
+    collapsed,
+    /// Requests sent on because nothing stored answers them.
+    misses,
+    /// Requests that passed by the cache.
+    bypassed,
+    /// Requests with `only-if-cached` that nothing stored answers: 504.
+    only_if_cached,
+    /// Responses that were stored.
+    stored,
+    /// Responses whose status, fields or request forbid to keep them.
+    not_storable,
+    /// Responses that were larger than the limit.
+    too_large,
+    /// Responses that broke, were abandoned, or ended before their protocol's own end.
+    incomplete,
+    /// Responses that a purge forbade to store while they were fetched.
+    outdated,
+    /// Look-ups that the store failed, and those that it didn't answer in time.
+    store_read_errors,
+    /// Writes that the store failed.
+    store_write_errors,
+    /// Writes that were dropped because too many were under way.
+    store_writes_dropped,
+    /// Entries that were removed by a purge.
+    purged,
+}
+
+impl Snapshot {
+    /// Requests in all.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.answered() + self.misses + self.bypassed + self.only_if_cached
+    }
+
+    /// Requests answered without a fetch of their own.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.hits + self.stale_hits + self.stale_on_error + self.revalidated + self.collapsed
+    }
+
+    /// The part of the requests that the cache had to do with (bypassed ones left out) that it answered, from 0 to 1; `None`
+    /// before the first.
+    #[must_use]
+    pub fn hit_ratio(&self) -> Option<f64> {
+        let asked = self.requests() - self.bypassed;
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of counters need not be exact")]
+        (asked > 0).then(|| self.answered() as f64 / asked as f64)
+    }
+}
+
+/// Counts up, without a lock.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn increment(&self) {
+        self.add(1);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_leaves_out_what_passed_by() {
+        let stats = Stats::default();
+        assert_eq!(stats.snapshot().hit_ratio(), None);
+        stats.hits.add(3);
+        stats.misses.increment();
+        stats.bypassed.add(96);
+        assert_eq!((stats.snapshot().requests(), stats.snapshot().hit_ratio()), (100, Some(0.75)));
+    }
+}

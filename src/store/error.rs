@@ -1,0 +1,68 @@
+//! What a store fails with.
+
+use std::{error::Error, fmt};
+
+use crate::BoxError;
+
+/// The result of a store's call.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A store's failure. No request fails by it: it is counted, and told to `tracing`.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: Kind,
+    source: Option<BoxError>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Unavailable,
+    Timeout,
+    Corrupt,
+}
+
+impl StoreError {
+    /// The store can't be reached, or refuses to work.
+    pub fn unavailable(source: impl Into<BoxError>) -> Self {
+        Self { kind: Kind::Unavailable, source: Some(source.into()) }
+    }
+
+    /// The store didn't answer in time.
+    #[must_use]
+    pub fn timeout() -> Self {
+        Self { kind: Kind::Timeout, source: None }
+    }
+
+    /// What the store holds can't be read.
+    pub fn corrupt(source: impl Into<BoxError>) -> Self {
+        Self { kind: Kind::Corrupt, source: Some(source.into()) }
+    }
+
+    /// Whether the store didn't answer in time.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.kind, Kind::Timeout)
+    }
+
+    /// Whether what the store holds can't be read.
+    #[must_use]
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self.kind, Kind::Corrupt)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::Unavailable => "the store is unavailable; check that it runs and can be reached",
+            Kind::Timeout => "the store did not answer in time; check its load, or raise its deadline",
+            Kind::Corrupt => "the store holds an entry that can't be read; it counts as missing",
+        })
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

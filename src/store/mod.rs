@@ -1,0 +1,171 @@
+//! Where entries are kept: the [`Store`] trait, and the stores.
+//!
+//! A store may lose entries, and never invents them. Whatever it fails with, no request fails: the cache counts the failure
+//! and goes on as if the store were empty.
+//!
+//! A store of your own implements [`Store`] and proves itself with the suite `store::conformance` (feature `conformance`).
+
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
+mod erased;
+mod error;
+mod memory;
+
+use std::{future::Future, sync::Arc};
+
+pub use self::{
+    erased::BoxStore,
+    error::{Result, StoreError},
+    memory::{Memory, MemoryBuilder},
+};
+use crate::{entry::Entry, key::Key, tag::Selector};
+
+/// Keeps entries by key.
+///
+/// Implementations bound each call in time themselves; the cache gives up on a look-up after a deadline of its own, and never
+/// waits for a write.
+pub trait Store: Send + Sync + 'static {
+    /// Looks an entry up without waiting, if the store can: a hit in memory is then served without a task, a box or an await.
+    ///
+    /// The default is [`Peek::Unknown`].
+    fn peek(&self, key: &Key) -> Peek {
+        let _ = key;
+        Peek::Unknown
+    }
+
+    /// The entry of a key. One whose [`Lifetime::kept_in`](crate::entry::Lifetime::kept_in) has passed may be left out.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept the store from answering; the request goes on without it.
+    fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Entry>>> + Send;
+
+    /// Keeps an entry, in place of any earlier one of its key.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept the store from keeping it. An entry that is larger than the store keeps is no error.
+    fn put(&self, key: &Key, entry: Entry) -> impl Future<Output = Result<()>> + Send;
+
+    /// Removes the entry of a key; whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept the store from removing it.
+    fn remove(&self, key: &Key) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Removes every entry that is meant; how many there were.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept the store from removing all of them.
+    fn purge(&self, selector: &Selector) -> impl Future<Output = Result<u64>> + Send;
+
+    /// How much the store holds.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept the store from answering.
+    fn usage(&self) -> impl Future<Output = Result<Usage>> + Send;
+
+    /// Whether the store works. The default asks for its usage.
+    fn health(&self) -> impl Future<Output = Health> + Send {
+        async {
+            match self.usage().await {
+                Ok(_) => Health::Up,
+                Err(error) => Health::Down(error),
+            }
+        }
+    }
+
+    /// The same store behind a pointer, for when which store it is is known at run time only.
+    fn boxed(self) -> BoxStore
+    where
+        Self: Sized,
+    {
+        BoxStore::new(self)
+    }
+}
+
+/// What a store can say of a key without waiting.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "there is no fourth answer")]
+pub enum Peek {
+    /// This is the entry.
+    Found(Entry),
+    /// There is none.
+    Absent,
+    /// The store has to be asked with [`Store::get`].
+    Unknown,
+}
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Entries, those included that have expired and not been dropped yet.
+    pub entries: u64,
+    /// The bytes that they take.
+    pub bytes: u64,
+    /// The most bytes that are kept; zero: not known.
+    pub capacity: u64,
+    /// Entries dropped so far to make room for others.
+    pub evictions: u64,
+}
+
+impl Usage {
+    /// Entries and bytes, with no capacity and no evictions.
+    #[must_use]
+    pub fn new(entries: u64, bytes: u64) -> Self {
+        Self { entries, bytes, ..Self::default() }
+    }
+}
+
+/// Whether a store works.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Health {
+    /// It answers.
+    Up,
+    /// It doesn't, for this reason.
+    Down(StoreError),
+}
+
+impl Health {
+    /// Whether it answers.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(self, Self::Up)
+    }
+}
+
+impl<S: Store> Store for Arc<S> {
+    fn peek(&self, key: &Key) -> Peek {
+        (**self).peek(key)
+    }
+
+    fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Entry>>> + Send {
+        (**self).get(key)
+    }
+
+    fn put(&self, key: &Key, entry: Entry) -> impl Future<Output = Result<()>> + Send {
+        (**self).put(key, entry)
+    }
+
+    fn remove(&self, key: &Key) -> impl Future<Output = Result<bool>> + Send {
+        (**self).remove(key)
+    }
+
+    fn purge(&self, selector: &Selector) -> impl Future<Output = Result<u64>> + Send {
+        (**self).purge(selector)
+    }
+
+    fn usage(&self) -> impl Future<Output = Result<Usage>> + Send {
+        (**self).usage()
+    }
+
+    fn health(&self) -> impl Future<Output = Health> + Send {
+        (**self).health()
+    }
+}
