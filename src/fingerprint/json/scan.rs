@@ -348,7 +348,11 @@ mod tests {
             let body = format!("\"{text}\\n\"");
             let value = parse(body.as_bytes()).expect("valid JSON");
             assert_eq!(value.as_str(), Some(format!("{text}\n").as_str()));
-            assert!(parse(format!("\"{text}\u{1}{text}\"").as_bytes()).is_err());
+            for byte in 0..=0x7F {
+                let body = format!("\"{text}{}{text}\"", char::from(byte));
+                let is_plain = byte >= b' ' && byte != b'"' && byte != b'\\';
+                assert_eq!(parse(body.as_bytes()).is_ok(), is_plain, "{body:?}");
+            }
         }
     }
 }

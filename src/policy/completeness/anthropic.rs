@@ -110,14 +110,11 @@ impl Transcript {
         }
         match chunk.r#type.or_name(event) {
             "error" => return Err("error-event"),
+            // Whatever came before was not the end, then.
             "message_start" => *self = Self::default(),
             "message_delta" => {
                 let reason = chunk.delta.as_ref().map(|delta| delta.stop_reason.as_str());
                 self.finish = self.finish.max(reason.and_then(Finish::of));
-                self.is_stopped = false;
-            }
-            "content_block_start" | "content_block_delta" | "content_block_stop" => {
-                self.is_stopped = false;
             }
             "message_stop" => self.is_stopped = self.finish.is_some(),
             _ => {}
@@ -154,7 +151,7 @@ mod tests {
         let cases = [
             (MESSAGES.replace("\"end_turn\"", "null"), "no-finish-reason"),
             (MESSAGES.replace(stop, ""), "no-terminal-event"),
-            (format!("{stop}{}", MESSAGES.replace(stop, "")), "no-terminal-event"),
+            (stop_too_early, "no-terminal-event"),
             (MESSAGES.replace("\"end_turn\"", "\"max_tokens\""), "finish-length"),
             (MESSAGES.replace("\"end_turn\"", "\"refusal\""), "finish-content-filter"),
             (format!("{MESSAGES}{}", MESSAGES.replace(stop, "")), "no-terminal-event"),

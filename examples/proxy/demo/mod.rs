@@ -1,0 +1,121 @@
+//! A built-in upstream that speaks OpenAI's API (and Anthropic's `/v1/messages`), so that the proxy can be
+//! tried with no account.
+//!
+//! It is slow on purpose, like the real thing: 1.5 s to the first token, then one token every 20–30 ms. Every
+//! call it sees has a number, written into the answer's text and into the `x-demo-call` header: an answer
+//! whose number has not gone up never reached this server.
+//!
+//! It fails on demand: ask for the model `demo-429`, or send `x-demo-fault: 429`, and so on for every
+//! [`Fault`](fault::Fault).
+
+mod answer;
+mod call;
+mod chat;
+mod completions;
+mod embeddings;
+mod failure;
+mod fault;
+mod messages;
+mod models;
+mod playback;
+mod prompt;
+mod responses;
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, post},
+    serve::ListenerExt,
+};
+use tokio::net::TcpListener;
+
+use failure::Failure;
+
+/// Images and long conversations are sent inline, so axum's default of 2 MB is too little.
+const LARGEST_REQUEST: usize = 64 << 20;
+
+/// A demo upstream that listens on a port of its own until the process ends.
+#[derive(Debug)]
+pub(crate) struct DemoUpstream {
+    address: SocketAddr,
+}
+
+impl DemoUpstream {
+    /// The origin to proxy to, such as `http://127.0.0.1:40123`: no path, no slash at the end.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+/// Starts a demo upstream on a free port of 127.0.0.1.
+///
+/// # Errors
+///
+/// When no port can be bound.
+pub(crate) async fn start() -> io::Result<DemoUpstream> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    // With Nagle's algorithm on, tokens would arrive in clumps.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            eprintln!("demo upstream: tokens may arrive in clumps: {error}");
+        }
+    });
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router()).await {
+            eprintln!("demo upstream: {error}");
+        }
+    });
+    Ok(DemoUpstream { address })
+}
+
+/// The demo's routes, with a call counter that starts at nought.
+pub(crate) fn router() -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/embeddings", post(embeddings::create))
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{id}", get(models::retrieve))
+        .fallback(Failure::unknown_path)
+        .method_not_allowed_fallback(Failure::wrong_method)
+        .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
+        .layer(middleware::from_fn_with_state(Arc::new(AtomicU64::new(0)), call::number))
+}
+
+/// Three commands to copy, for a proxy that listens at `proxy` and forwards to the demo.
+pub(crate) fn curl_lines(proxy: SocketAddr) -> String {
+    let url = format!("http://{}/v1/chat/completions", reachable(proxy));
+    let show = r"-w '\n%{http_code} in %{time_total}s  cache-status: %header{cache-status}\n'";
+    let json = "-H 'content-type: application/json'";
+    let ask = r#""messages":[{"role":"user","content":"What is a larder?"}]"#;
+    format!(
+        "# run it twice: the second answer comes from the larder\n\
+         curl -s {show} {url} {json} -d '{{\"model\":\"demo\",{ask}}}'\n\
+         \n\
+         # streamed; run it twice: the second answer comes from the larder\n\
+         curl -sN {show} {url} {json} -d '{{\"model\":\"demo\",\"stream\":true,{ask}}}'\n\
+         \n\
+         # run it twice: a 429 passes through and is never kept, so the call's number goes up\n\
+         curl -s {show} {url} {json} -d '{{\"model\":\"demo-429\",{ask}}}'\n"
+    )
+}
+
+/// Where a client on this machine reaches a server that listens at `address`.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

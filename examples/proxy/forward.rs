@@ -1,0 +1,246 @@
+//! The way to the upstream: a pooled client, and what a gateway does to the messages that pass it (RFC 9110 §7.6).
+
+use std::{
+    error::Error,
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
+    header::{ACCEPT_ENCODING, FORWARDED, HOST, VIA},
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use larder::{BoxError, header::hop_by_hop, llm};
+use tower::Service;
+
+use crate::options::Profile;
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long the upstream may take to begin an answer; slow models take minutes.
+const HEAD: Duration = Duration::from_secs(600);
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+type HttpClient<B> = Client<HttpsConnector<HttpConnector>, B>;
+
+/// Sends requests to the upstream.
+pub(crate) struct Forward<B> {
+    shared: Arc<Shared<B>>,
+    peer: Option<SocketAddr>,
+}
+
+struct Shared<B> {
+    client: HttpClient<B>,
+    target: Target,
+    profile: Profile,
+}
+
+/// The upstream's scheme, host, and what stands before each path.
+#[derive(Clone)]
+pub(crate) struct Target {
+    scheme: Scheme,
+    authority: Authority,
+    prefix: String,
+}
+
+impl<B> Forward<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(crate) fn new(upstream: &Uri, profile: Profile) -> anyhow::Result<Self> {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT));
+        let tls = HttpsConnectorBuilder::new();
+        let tls = if upstream.scheme() == Some(&Scheme::HTTPS) {
+            tls.with_native_roots()
+                .context("no certificate authorities are installed; on Debian: apt-get install ca-certificates")?
+        } else {
+            tls.with_tls_config(
+                rustls::ClientConfig::builder()
+                    .with_root_certificates(rustls::RootCertStore::empty())
+                    .with_no_client_auth(),
+            )
+        };
+        let connector = tls.https_or_http().enable_all_versions().wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        let target = Target::new(upstream).context("--upstream takes an http:// or https:// URL with a host")?;
+        Ok(Self { shared: Arc::new(Shared { client, target, profile }), peer: None })
+    }
+
+    /// The same, for requests of one client.
+    pub(crate) fn for_peer(&self, peer: SocketAddr) -> Self {
+        Self { shared: self.shared.clone(), peer: Some(peer) }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.shared.target
+    }
+}
+
+impl Target {
+    fn new(upstream: &Uri) -> Option<Self> {
+        let prefix = upstream.path().trim_end_matches('/').to_owned();
+        Some(Self { scheme: upstream.scheme()?.clone(), authority: upstream.authority()?.clone(), prefix })
+    }
+
+    /// The upstream's URI for a request's path and query; `None` if the request has none that could be forwarded.
+    pub(crate) fn uri(&self, request: Uri) -> Option<Uri> {
+        let path = request.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let path = if self.prefix.is_empty() { path } else { format!("{}{path}", self.prefix).parse().ok()? };
+        Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path).build().ok()
+    }
+}
+
+impl<B> Clone for Forward<B> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), peer: self.peer }
+    }
+}
+
+impl<B> Service<Request<B>> for Forward<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Incoming>;
+    type Error = Failure;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { this.send(request).await })
+    }
+}
+
+impl<B> Forward<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    async fn send(self, request: Request<B>) -> Result<Response<Incoming>, Failure> {
+        let (mut head, body) = request.into_parts();
+        // Whether an answer is whole can be seen only in one that isn't compressed.
+        let identity = self.shared.profile == Profile::Llm && llm::is_generation(&head);
+        let received = head.version;
+        hop_by_hop::remove(&mut head.headers);
+        self.forwarded(&mut head.headers);
+        head.headers.append(VIA, via(received));
+        if identity {
+            head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        head.version = Version::HTTP_11;
+        let sent = tokio::time::timeout(HEAD, self.shared.client.request(Request::from_parts(head, body)));
+        let mut response = sent.await.map_err(|_| Failure::timeout())?.map_err(Failure::new)?;
+        let received = response.version();
+        hop_by_hop::remove(response.headers_mut());
+        response.headers_mut().append(VIA, via(received));
+        *response.version_mut() = Version::HTTP_11;
+        Ok(response)
+    }
+
+    /// Says who asked for what, after what proxies in front have said. The client's `Host` becomes `X-Forwarded-Host`; the
+    /// upstream gets its own, from the URI.
+    fn forwarded(&self, headers: &mut HeaderMap) {
+        if let Some(host) = headers.remove(HOST)
+            && !headers.contains_key(X_FORWARDED_HOST)
+            && !headers.contains_key(FORWARDED)
+        {
+            headers.insert(X_FORWARDED_HOST, host);
+        }
+        if let Some(peer) = self.peer {
+            let mut hops: Vec<u8> = Vec::new();
+            for value in headers.get_all(&X_FORWARDED_FOR) {
+                hops.extend_from_slice(value.as_bytes());
+                hops.extend_from_slice(b", ");
+            }
+            hops.extend_from_slice(peer.ip().to_canonical().to_string().as_bytes());
+            if let Ok(value) = HeaderValue::from_bytes(&hops) {
+                headers.insert(X_FORWARDED_FOR, value);
+            }
+        }
+        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    }
+}
+
+fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_10 => "1.0 larder",
+        Version::HTTP_2 => "2 larder",
+        _ => "1.1 larder",
+    })
+}
+
+/// The upstream could not be asked, or didn't answer.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    source: Option<hyper_util::client::legacy::Error>,
+    timeout: bool,
+}
+
+impl Failure {
+    fn new(source: hyper_util::client::legacy::Error) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&source);
+        let mut timeout = false;
+        while let Some(error) = cause {
+            timeout |= error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut);
+            cause = error.source();
+        }
+        Self { source: Some(source), timeout }
+    }
+
+    fn timeout() -> Self {
+        Self { source: None, timeout: true }
+    }
+
+    /// 504 if the upstream took too long, 502 for all else.
+    pub(crate) fn status(&self) -> StatusCode {
+        if self.timeout { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY }
+    }
+
+    /// What the client may know.
+    pub(crate) fn detail(&self) -> &'static str {
+        match &self.source {
+            _ if self.timeout => "the upstream did not answer in time",
+            Some(source) if source.is_connect() => "the upstream could not be reached",
+            Some(_) | None => "the upstream broke off, or sent what is not HTTP",
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.detail())
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}

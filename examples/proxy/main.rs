@@ -1,0 +1,101 @@
+//! A caching reverse proxy: larder in front of one upstream.
+//!
+//! ```text
+//! cargo run --release --example proxy -- --demo
+//! cargo run --release --example proxy -- --upstream https://api.openai.com
+//! ```
+//!
+//! `--help` lists the flags; each can be given in the environment too. The way of a request:
+//!
+//! 1. `server`: accepts connections (HTTP/1.1 and h2c), writes a line to the log for each request, shuts down gracefully.
+//! 2. `larder::CacheLayer`: answers what is kept.
+//! 3. `forward`: sends the rest to the upstream, and makes a message of what it sends into one of the proxy's own.
+
+mod access_log;
+mod demo;
+mod forward;
+mod options;
+mod problem;
+mod server;
+
+use std::{io::IsTerminal as _, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use larder::{
+    CacheLayer,
+    fingerprint::{RequestFingerprint, Scope},
+    llm,
+    policy::Rfc9111,
+};
+use tokio::runtime;
+use tracing_subscriber::EnvFilter;
+
+use self::{
+    forward::Forward,
+    options::{Options, Profile},
+};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&options.log).context("--log takes a level or tracing directives, such as warn")?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    let mut builder = match options.threads {
+        1 => runtime::Builder::new_current_thread(),
+        threads => {
+            let mut builder = runtime::Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    builder.enable_all().build().context("the runtime could not be started")?.block_on(serve(options))
+}
+
+async fn serve(options: &Options) -> anyhow::Result<()> {
+    let listener = server::bind(options.listen).with_context(|| {
+        format!("--listen {} can't be bound; take another address, or port 0 for a free one", options.listen)
+    })?;
+    let address = listener.local_addr()?;
+    let upstream = match &options.upstream {
+        Some(upstream) => upstream.clone(),
+        None => demo::start().await.context("the demo upstream could not be started")?.url().parse()?,
+    };
+    let forward = Forward::new(&upstream, options.profile)?;
+    eprintln!("listening on http://{address}");
+    if options.demo {
+        println!("{}", demo::curl_lines(address));
+    }
+    let store = options.store.open()?;
+    match options.profile {
+        Profile::Llm => {
+            let policy = llm::policy(options.ttl, options.stale_while_revalidate, options.stale_if_error);
+            let cache = llm::layer(store, options.ttl).policy(policy).max_body(options.max_body).try_build()?;
+            server::run(listener, cache, forward).await
+        }
+        Profile::Http => {
+            let policy = Rfc9111::shared()
+                .stale_while_revalidate(options.stale_while_revalidate)
+                .stale_if_error(options.stale_if_error);
+            let cache = CacheLayer::builder(store)
+                .fingerprint(RequestFingerprint::new().scope(Scope::shared()))
+                .policy(policy)
+                .max_body(options.max_body)
+                .try_build()?;
+            server::run(listener, cache, forward).await
+        }
+    }
+}

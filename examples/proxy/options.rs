@@ -1,0 +1,141 @@
+//! The command line. A bad value ends the program with a message that names the flag and what it takes.
+
+use std::{net::SocketAddr, str::FromStr, time::Duration};
+
+use bytesize::ByteSize;
+use clap::{Parser, ValueEnum};
+use http::{Uri, uri::Scheme};
+use larder::{ConfigError, store::Memory};
+
+/// A caching reverse proxy for LLM APIs and plain HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "proxy", version)]
+pub(crate) struct Options {
+    /// Where requests go that the cache can't answer, such as <https://api.openai.com>
+    #[arg(long, env = "LARDER_UPSTREAM", value_name = "URL", value_parser = upstream, required_unless_present = "demo")]
+    pub(crate) upstream: Option<Uri>,
+
+    /// Start a small built-in upstream that speaks OpenAI's API, and print requests to try
+    #[arg(long, conflicts_with = "upstream")]
+    pub(crate) demo: bool,
+
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, env = "LARDER_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = address)]
+    pub(crate) listen: SocketAddr,
+
+    /// What is cached: `http`, GET and HEAD as RFC 9111 has it for a shared cache; `llm`, besides that, POSTs to generation
+    /// endpoints, by their body and per credential
+    #[arg(long, env = "LARDER_PROFILE", value_enum, default_value_t = Profile::Llm)]
+    pub(crate) profile: Profile,
+
+    /// Where responses are kept
+    #[arg(long, env = "LARDER_STORE", value_name = "memory:SIZE", default_value = "memory:256MiB")]
+    pub(crate) store: StoreUrl,
+
+    /// How long answers to generation requests are fresh
+    #[arg(long, env = "LARDER_TTL", value_name = "TIME", default_value = "24h", value_parser = positive_time)]
+    pub(crate) ttl: Duration,
+
+    /// For how long after that they may be served while they are refreshed
+    #[arg(long, env = "LARDER_STALE_WHILE_REVALIDATE", value_name = "TIME", default_value = "0s", value_parser = time)]
+    pub(crate) stale_while_revalidate: Duration,
+
+    /// For how long after that they may be served in place of an error
+    #[arg(long, env = "LARDER_STALE_IF_ERROR", value_name = "TIME", default_value = "7d", value_parser = time)]
+    pub(crate) stale_if_error: Duration,
+
+    /// The largest response that is kept
+    #[arg(long, env = "LARDER_MAX_BODY", value_name = "SIZE", default_value = "16MiB", value_parser = body_size)]
+    pub(crate) max_body: usize,
+
+    /// How many threads serve; the default is one for each core
+    #[arg(long, env = "LARDER_THREADS", value_name = "N", default_value_t = cores(), value_parser = threads, hide_default_value = true)]
+    pub(crate) threads: usize,
+
+    /// What is logged: error, warn, info, debug, trace, or tracing directives
+    #[arg(long, env = "LARDER_LOG", value_name = "LEVEL", default_value = "info", value_parser = log)]
+    pub(crate) log: String,
+}
+
+/// What is cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// GET and HEAD by RFC 9111, and generation requests by body.
+    Llm,
+    /// GET and HEAD by RFC 9111.
+    Http,
+}
+
+/// A store, as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreUrl {
+    Memory(u64),
+}
+
+impl StoreUrl {
+    pub(crate) fn open(self) -> Result<Memory, ConfigError> {
+        let Self::Memory(capacity) = self;
+        Memory::try_new(capacity)
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let takes = "takes memory:SIZE, such as memory:256MiB";
+        let given = text.strip_prefix("memory:").ok_or(takes)?;
+        let capacity = size(given).map_err(|error| format!("{takes}; {error}"))?;
+        // Said here, where the flag is named, rather than when the store is opened.
+        Memory::try_new(capacity).map_err(|error| error.to_string())?;
+        Ok(Self::Memory(capacity))
+    }
+}
+
+fn upstream(text: &str) -> Result<Uri, String> {
+    let takes = "takes an http:// or https:// URL with a host and no query, such as https://api.openai.com";
+    let uri: Uri = text.parse().map_err(|error| format!("{takes}; {error}"))?;
+    let web = uri.scheme() == Some(&Scheme::HTTP) || uri.scheme() == Some(&Scheme::HTTPS);
+    let plain = uri.query().is_none() && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    if web && plain && uri.host().is_some_and(|host| !host.is_empty()) { Ok(uri) } else { Err(takes.into()) }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "takes an IP address and a port, such as 127.0.0.1:8080 or [::1]:0".into())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text);
+    let within = time.ok().filter(|time| *time <= Duration::from_secs(100 * 366 * 24 * 60 * 60));
+    within.ok_or_else(|| "takes a time of at most a hundred years, such as 0s, 90s, 24h or 7d".into())
+}
+
+fn positive_time(text: &str) -> Result<Duration, String> {
+    time(text)
+        .and_then(|time| if time.is_zero() { Err("takes a time above zero, such as 24h".into()) } else { Ok(time) })
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let size: Result<ByteSize, _> = text.parse();
+    size.map(|size| size.as_u64()).map_err(|_| "a size is a number and a unit, such as 64KiB, 16MiB or 2GiB".into())
+}
+
+fn body_size(text: &str) -> Result<usize, String> {
+    let takes = "takes a size from 1B to 1TiB, such as 16MiB";
+    let size = size(text).map_err(|_| takes)?;
+    usize::try_from(size).ok().filter(|size| (1..=1 << 40).contains(size)).ok_or_else(|| takes.into())
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=1024).contains(count));
+    count.ok_or_else(|| "takes a number from 1 to 1024".into())
+}
+
+fn log(text: &str) -> Result<String, String> {
+    let takes = "takes error, warn, info, debug, trace, or tracing directives such as larder=debug";
+    tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|_| takes.into())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,140 @@
+//! Accepts connections and serves them, until a signal says to stop.
+
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{Either, Full};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use larder::{
+    CacheLayer,
+    body::ReplayBody,
+    cache::{Cache, CacheBody},
+    fingerprint::Fingerprint,
+    policy::Policy,
+    store::Store,
+};
+use socket2::{Domain, Socket, Type};
+use tokio::{net::TcpListener, signal::unix};
+use tower::{Layer as _, Service as _};
+
+use crate::{
+    access_log::{Line, Logged, logged},
+    forward::{Failure, Forward},
+    problem,
+};
+
+/// How long requests that run when the signal comes are given to end.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+type Upstream = Forward<ReplayBody<Incoming>>;
+type ResponseBody = Logged<Either<CacheBody<Incoming>, Full<Bytes>>>;
+
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves until SIGTERM or SIGINT comes, and then until the running requests have ended; a second signal ends them.
+pub(crate) async fn run<St, F, P>(
+    listener: TcpListener,
+    cache: CacheLayer<St, F, P>,
+    forward: Upstream,
+) -> anyhow::Result<()>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(64 * 1024)
+        .keep_alive_interval(Duration::from_secs(30));
+    let graceful = GracefulShutdown::new();
+    let (mut terminate, mut interrupt) =
+        (unix::signal(unix::SignalKind::terminate())?, unix::signal(unix::SignalKind::interrupt())?);
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, most likely: those that are open go on, and may end.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let upstream = forward.for_peer(peer);
+        let service = cache.layer(upstream.clone());
+        let service = service_fn(move |request| answer(service.clone(), upstream.clone(), request));
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error, "a connection broke");
+            }
+        });
+    }
+    drop(listener);
+    tracing::info!(target: "proxy", grace = ?GRACE, "shutting down; a second signal ends running requests");
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = tokio::time::sleep(GRACE) => tracing::warn!(target: "proxy", "some requests did not end in time"),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+async fn answer<St, F, P>(
+    mut cache: Cache<Upstream, St, F, P>,
+    upstream: Upstream,
+    mut request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    let line = Line::begin(&request);
+    let response = if *request.method() == Method::CONNECT {
+        problem::response(StatusCode::METHOD_NOT_ALLOWED, "this proxy has one upstream and makes no tunnels")
+            .map(Either::Right)
+    } else if let Some(uri) = upstream.target().uri(std::mem::take(request.uri_mut())) {
+        *request.uri_mut() = uri;
+        match cache.call(request).await {
+            Ok(response) => response.map(Either::Left),
+            Err(failure) => failed(&failure).map(Either::Right),
+        }
+    } else {
+        problem::response(StatusCode::BAD_REQUEST, "the request's target can't be forwarded").map(Either::Right)
+    };
+    Ok(logged(response, line))
+}
+
+fn failed(failure: &Failure) -> Response<Full<Bytes>> {
+    tracing::warn!(target: "proxy", error = failure as &dyn std::error::Error, "the upstream failed");
+    problem::response(failure.status(), failure.detail())
+}
