@@ -17,7 +17,7 @@ use super::{
 use crate::{
     body::Tee,
     entry::{Entry, Head},
-    header::{cache_status::CacheStatus, validators},
+    header::{age, cache_status::CacheStatus, validators},
     key::Key,
 };
 
@@ -100,7 +100,7 @@ impl<St, F, P> Shared<St, F, P> {
         let mut response = Response::new(body);
         *response.status_mut() = head.status();
         *response.headers_mut() = head.headers().clone();
-        response.headers_mut().insert(AGE, HeaderValue::from(head.lifetime().age(now).as_secs()));
+        response.headers_mut().insert(AGE, age::format(head.lifetime().age(now)));
         self.show_key(&mut status, key);
         announce(&mut response, status);
         response

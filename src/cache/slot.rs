@@ -26,18 +26,17 @@ pub(super) struct Slot {
     /// Why there may be none.
     pub(super) reason: Forward,
     primary: Key,
-    /// The variant that lies under the primary key.
-    first: Option<Variant>,
+    /// The entry under the primary key, whose variant the others go by.
+    first: Option<Entry>,
 }
 
 impl Slot {
     fn primary(key: &Key, entry: Option<Entry>) -> Self {
-        let first = entry.as_ref().and_then(|entry| entry.head().selecting().cloned());
-        Self { key: key.clone(), entry, reason: Forward::UriMiss, primary: key.clone(), first }
+        Self { key: key.clone(), first: entry.clone(), entry, reason: Forward::UriMiss, primary: key.clone() }
     }
 
-    fn variant(primary: &Key, first: &Variant, key: Key, entry: Option<Entry>) -> Self {
-        Self { key, entry, reason: Forward::VaryMiss, primary: primary.clone(), first: Some(first.clone()) }
+    fn variant(primary: &Key, first: Entry, key: Key, entry: Option<Entry>) -> Self {
+        Self { key, entry, reason: Forward::VaryMiss, primary: primary.clone(), first: Some(first) }
     }
 
     /// Where a response with this `Vary` is to be kept, and which requests it answers then. `None`: nowhere.
@@ -47,7 +46,7 @@ impl Slot {
             Some(Vary::Fields(names)) => names,
             Some(_) => return None,
         };
-        match &self.first {
+        match self.first.as_ref().and_then(|first| first.head().selecting()) {
             Some(first) if same_names(first, names) && !first.answers(request) => {
                 let variant = first.like(request);
                 Some((variant_key(&self.primary, &variant), Some(variant)))
@@ -96,18 +95,18 @@ impl<St: Store, F, P> Shared<St, F, P> {
             Peek::Absent => None,
             Peek::Unknown => return None,
         };
-        Some(Slot::variant(key, entry.head().selecting()?, other, found))
+        Some(Slot::variant(key, entry, other, found))
     }
 
     /// The slot of a request.
     pub(super) async fn slot(&self, key: &Key, request: &HeaderMap) -> Slot {
         let Some(entry) = self.get(key).await else { return Slot::primary(key, None) };
-        match (elsewhere(key, &entry, request), entry.head().selecting()) {
-            (Some(other), Some(first)) => {
+        match elsewhere(key, &entry, request) {
+            Some(other) => {
                 let found = self.get(&other).await;
-                Slot::variant(key, first, other, found)
+                Slot::variant(key, entry, other, found)
             }
-            _ => Slot::primary(key, Some(entry)),
+            None => Slot::primary(key, Some(entry)),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
 
 use super::{delta_seconds, list};
 
@@ -20,6 +21,25 @@ pub fn parse(headers: &HeaderMap) -> Option<Duration> {
         .and_then(delta_seconds::parse)
 }
 
+/// The field's value for an age, in whole seconds. One allocation.
+#[must_use]
+pub fn format(age: Duration) -> HeaderValue {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = age.as_secs();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    // Digits are a value; zero stands in for what can't happen.
+    HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&digits[start..]))
+        .unwrap_or(const { HeaderValue::from_static("0") })
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -34,6 +54,13 @@ mod tests {
             headers.append(header::AGE, HeaderValue::from_bytes(line).expect("a field value"));
         }
         parse(&headers).map(|age| age.as_secs())
+    }
+
+    #[test]
+    fn an_age_is_written_in_whole_seconds() {
+        for (age, text) in [(0, "0"), (9, "9"), (10, "10"), (86_400, "86400"), (u64::MAX, "18446744073709551615")] {
+            assert_eq!(format(Duration::from_secs(age) + Duration::from_millis(999)), text);
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ enum Encoding {
 
 /// One text or many, in letters or in a tokenizer's numbers.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a string, an array of strings, or tokens as numbers")]
 pub(super) enum Input {
     Text(String),
     Texts(Vec<String>),

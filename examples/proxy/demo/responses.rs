@@ -21,7 +21,7 @@ pub(super) struct Request {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "'input' must be a string or an array of items")]
 enum Input {
     Text(String),
     Turns(Vec<Turn>),

@@ -148,6 +148,8 @@ mod tests {
     #[test]
     fn a_stream_needs_a_stop_reason_and_then_its_end() {
         let stop = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+        let delta = "event: message_delta";
+        let stop_too_early = MESSAGES.replace(stop, "").replace(delta, &[stop, delta].concat());
         let cases = [
             (MESSAGES.replace("\"end_turn\"", "null"), "no-finish-reason"),
             (MESSAGES.replace(stop, ""), "no-terminal-event"),
