@@ -261,5 +261,7 @@ mod sync {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, larder_loom))]
+mod model;
+#[cfg(all(test, not(larder_loom)))]
 mod tests;
