@@ -45,7 +45,7 @@ impl Key {
     /// Begins a key that belongs to this one, such as that of a variant; it keeps the label.
     pub(crate) fn derive(&self, scheme: &str) -> KeyBuilder {
         let mut builder = KeyBuilder::new(scheme);
-        builder.label.push(&self.label);
+        builder.add_label(&self.label);
         builder.field("parent", self.digest)
     }
 }
@@ -119,20 +119,25 @@ impl std::error::Error for InvalidKey {}
 /// assert_eq!(key("ab", "c"), key("ab", "c"));
 /// assert_ne!(key("ab", "c"), key("a", "bc"));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct KeyBuilder {
     hash: Sha256,
-    label: Label,
+    /// What is still to be hashed: a hasher costs more by the call than by the byte.
+    pending: Buffer<GATHERED>,
+    label: Buffer<MAX_LABEL>,
 }
+
+/// Enough for the fields of most requests.
+const GATHERED: usize = 256;
 
 impl KeyBuilder {
     /// Begins a key of a kind: `scheme` keeps the keys of different fingerprints apart.
     pub fn new(scheme: &str) -> Self {
-        let mut hash = Sha256::new();
-        prefixed(&mut hash, SCHEMA);
-        prefixed(&mut hash, scheme.as_bytes());
-        Self { hash, label: Label::default() }
+        let mut builder = Self { hash: Sha256::new(), pending: Buffer::new(), label: Buffer::new() };
+        builder.prefixed(SCHEMA);
+        builder.prefixed(scheme.as_bytes());
+        builder
     }
 
     /// Adds a field.
@@ -160,65 +165,87 @@ impl KeyBuilder {
     /// Adds to the label. Bytes that could not stand in every store's key (white space, controls, glob and hash-tag
     /// characters) become `_`; what exceeds [`MAX_LABEL`] is cut.
     pub fn label(mut self, part: &str) -> Self {
-        self.label.push(part);
+        self.add_label(part);
         self
     }
 
     /// The finished key.
     #[must_use]
     pub fn finish(mut self) -> Key {
-        let label = self.label.as_str();
-        prefixed(&mut self.hash, b"label");
-        prefixed(&mut self.hash, label.as_bytes());
-        Key { digest: self.hash.finalize().into(), label: label.into() }
+        let label = self.label;
+        self.add("label", label.bytes());
+        self.hash.update(self.pending.bytes());
+        // Labels are ASCII: see `is_label_byte`.
+        Key { digest: self.hash.finalize().into(), label: str::from_utf8(label.bytes()).unwrap_or_default().into() }
     }
 
-    fn add(&mut self, name: &str, value: &[u8]) {
-        prefixed(&mut self.hash, name.as_bytes());
-        prefixed(&mut self.hash, value);
+    /// As [`Self::field`], in place.
+    pub(crate) fn add(&mut self, name: &str, value: &[u8]) {
+        self.prefixed(name.as_bytes());
+        self.prefixed(value);
+    }
+
+    /// As [`Self::label`], in place.
+    pub(crate) fn add_label(&mut self, part: &str) {
+        for byte in part.bytes().take(MAX_LABEL - self.label.len) {
+            self.label.bytes[self.label.len] = if is_label_byte(byte) { byte } else { b'_' };
+            self.label.len += 1;
+        }
+    }
+
+    /// Hashes bytes with their length in front, as LEB128: one byte for what is short.
+    fn prefixed(&mut self, bytes: &[u8]) {
+        let (mut prefix, mut used, mut rest) = ([0; 10], 0, bytes.len());
+        while rest >= 0x80 {
+            prefix[used] = rest as u8 | 0x80;
+            (used, rest) = (used + 1, rest >> 7);
+        }
+        prefix[used] = rest as u8;
+        self.write(&prefix[..=used]);
+        self.write(bytes);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if bytes.len() > GATHERED - self.pending.len {
+            self.hash.update(self.pending.bytes());
+            self.pending.len = 0;
+        }
+        match self.pending.bytes[self.pending.len..].get_mut(..bytes.len()) {
+            Some(free) => {
+                free.copy_from_slice(bytes);
+                self.pending.len += bytes.len();
+            }
+            None => self.hash.update(bytes),
+        }
     }
 }
 
-fn prefixed(hash: &mut Sha256, bytes: &[u8]) {
-    hash.update((bytes.len() as u64).to_le_bytes());
-    hash.update(bytes);
+/// Shows the label alone: fields may be secrets.
+impl fmt::Debug for KeyBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let label = String::from_utf8_lossy(self.label.bytes());
+        f.debug_struct("KeyBuilder").field("label", &label).finish_non_exhaustive()
+    }
 }
 
 fn is_label_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'*' | b'?' | b'[' | b']' | b'{' | b'}' | b'\\' | b'"')
 }
 
-/// Built in place, so that a look-up allocates the label once.
-#[derive(Clone)]
-struct Label {
-    bytes: [u8; MAX_LABEL],
+/// Bytes in place.
+#[derive(Clone, Copy)]
+struct Buffer<const N: usize> {
+    bytes: [u8; N],
     len: usize,
 }
 
-impl Label {
-    fn push(&mut self, part: &str) {
-        let free = &mut self.bytes[self.len..];
-        let taken = part.len().min(free.len());
-        for (slot, byte) in free.iter_mut().zip(part.bytes()) {
-            *slot = if is_label_byte(byte) { byte } else { b'_' };
-        }
-        self.len += taken;
+impl<const N: usize> Buffer<N> {
+    const fn new() -> Self {
+        Self { bytes: [0; N], len: 0 }
     }
 
-    fn as_str(&self) -> &str {
-        str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
-    }
-}
-
-impl Default for Label {
-    fn default() -> Self {
-        Self { bytes: [0; MAX_LABEL], len: 0 }
-    }
-}
-
-impl fmt::Debug for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_str().fmt(f)
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
@@ -240,7 +267,7 @@ mod tests {
             .optional("none", None::<&str>)
             .label("chat:gpt-4o")
             .finish();
-        assert_eq!(key.to_string(), "chat:gpt-4o:07118a1000c48cbfaf928fe71d5d8ee25a099f09fb055af51e8419ba71a44140");
+        assert_eq!(key.to_string(), "chat:gpt-4o:1ae887fbb33375ae80fdcfa02e8770fd0a14998c7cdc410c133f4d8161974207");
     }
 
     #[test]

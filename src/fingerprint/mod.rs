@@ -26,9 +26,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 
-pub(crate) use self::request::with_raw;
-use self::uri::{authority, write_path};
 pub use self::{request::RequestFingerprint, scope::Scope, select::Select};
+pub(crate) use self::{request::with_raw, uri::authority};
 use crate::key::Key;
 
 /// Makes a [`Key`] from a request.

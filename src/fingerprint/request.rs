@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderName, Method, header::CONTENT_ENCODING, request::Parts};
 
-use super::{BodyUse, Fingerprint, Scope, authority, json, write_path};
+use super::{
+    BodyUse, Fingerprint, Scope, json,
+    uri::{authority, normalized},
+};
 use crate::{
     header::media_type,
     key::{Key, KeyBuilder},
@@ -82,42 +85,37 @@ impl RequestFingerprint {
         self
     }
 
-    /// What all requests count: method, URI, chosen fields, scope.
-    pub(crate) fn head(&self, head: &Parts, mut key: KeyBuilder) -> Option<KeyBuilder> {
-        let host = authority(head);
-        key = key.field("method", head.method.as_str()).field("host", &*host);
+    /// Adds what all requests count: method, URI, chosen fields, scope. False if the request is to pass by the cache.
+    pub(crate) fn add_head(&self, head: &Parts, host: &str, key: &mut KeyBuilder) -> bool {
+        key.add("method", head.method.as_str().as_bytes());
+        key.add("host", host.as_bytes());
         // The scheme counts where it is known; a server doesn't know it, and has one only.
-        key = key.optional("scheme", head.uri.scheme_str());
+        if let Some(scheme) = head.uri.scheme_str() {
+            key.add("scheme", scheme.as_bytes());
+        }
         let path = if head.uri.path().is_empty() { "/" } else { head.uri.path() };
-        key = key.streamed("path", |sink| write_path(path, sink));
-        key = match head.uri.query() {
-            Some(query) if self.ignored_query.is_empty() => key.streamed("query", |sink| write_path(query, sink)),
+        key.add("path", &normalized(path));
+        match head.uri.query() {
+            Some(query) if self.ignored_query.is_empty() => key.add("query", &normalized(query)),
             Some(query) => {
                 let counts = |pair: &&str| {
                     let name = pair.split('=').next().unwrap_or_default();
                     !self.ignored_query.iter().any(|ignored| ignored == name)
                 };
-                let mut pairs = query.split('&').filter(counts).peekable();
-                match pairs.peek() {
-                    None => key,
-                    Some(_) => key.streamed("query", |sink| {
-                        for (index, pair) in pairs.enumerate() {
-                            if index > 0 {
-                                sink(b"&");
-                            }
-                            write_path(pair, sink);
-                        }
-                    }),
+                let pairs: Vec<_> = query.split('&').filter(counts).collect();
+                if !pairs.is_empty() {
+                    key.add("query", &normalized(&pairs.join("&")));
                 }
             }
-            None => key,
-        };
+            None => {}
+        }
         for name in &*self.headers {
             for value in head.headers.get_all(name) {
-                key = key.field("header", name).field("value", value);
+                key.add("header", name.as_str().as_bytes());
+                key.add("value", value.as_bytes());
             }
         }
-        self.scope.apply(head, key)
+        self.scope.add_to(head, key)
     }
 }
 
@@ -136,7 +134,11 @@ impl Fingerprint for RequestFingerprint {
     }
 
     fn key(&self, head: &Parts, body: &Bytes) -> Option<Key> {
-        let mut key = self.head(head, KeyBuilder::new("request"))?;
+        let host = authority(head);
+        let mut key = KeyBuilder::new("request");
+        if !self.add_head(head, &host, &mut key) {
+            return None;
+        }
         if !body.is_empty() {
             key = match &self.body {
                 Body::Json { ignored, .. } => {
@@ -145,13 +147,14 @@ impl Fingerprint for RequestFingerprint {
                 Body::Raw(_) | Body::Absent => with_raw(key, head, body),
             };
         }
-        let method = head.method.as_str();
-        let key = if head.method == Method::GET {
-            key.label("get:")
-        } else {
-            key.label(&method.to_ascii_lowercase()).label(":")
-        };
-        Some(key.label(&authority(head)).label(head.uri.path()).finish())
+        match head.method {
+            Method::GET => key.add_label("get"),
+            _ => key.add_label(&head.method.as_str().to_ascii_lowercase()),
+        }
+        key.add_label(":");
+        key.add_label(&host);
+        key.add_label(head.uri.path());
+        Some(key.finish())
     }
 }
 

@@ -69,16 +69,23 @@ impl Scope {
     /// Adds the scope to a key; `None` if the request is to be passed by the cache.
     #[must_use]
     pub fn apply(&self, head: &Parts, mut key: KeyBuilder) -> Option<KeyBuilder> {
+        self.add_to(head, &mut key).then_some(key)
+    }
+
+    /// As [`Self::apply`], in place; false if the request is to be passed by the cache.
+    pub(super) fn add_to(&self, head: &Parts, key: &mut KeyBuilder) -> bool {
         match &self.0 {
-            Kind::Shared => Some(key),
-            Kind::Tenant(tenant) => Some(key.field("tenant", tenant(head)?)),
+            Kind::Shared => true,
+            Kind::Tenant(tenant) => tenant(head).inspect(|tenant| key.add("tenant", tenant)).is_some(),
+            Kind::Credential(_) if head.headers.is_empty() => true,
             Kind::Credential(fields) => {
                 for name in &**fields {
                     for value in head.headers.get_all(name) {
-                        key = key.field("credential", name).field("value", value);
+                        key.add("credential", name.as_str().as_bytes());
+                        key.add("value", value.as_bytes());
                     }
                 }
-                Some(key)
+                true
             }
         }
     }

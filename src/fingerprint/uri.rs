@@ -30,32 +30,37 @@ fn without_default_port<'a>(uri: &Uri, host: &'a str) -> &'a str {
     }
 }
 
-/// Writes a path or query with percent-encodings of unreserved characters decoded and the others in upper case.
-pub(crate) fn write_path(text: &str, sink: &mut dyn FnMut(&[u8])) {
+/// A path or query with percent-encodings of unreserved characters decoded and the others in upper case.
+pub(super) fn normalized(text: &str) -> Cow<'_, [u8]> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('%') {
-        sink(&rest.as_bytes()[..at]);
+        out.extend_from_slice(&rest.as_bytes()[..at]);
         let code = rest.as_bytes().get(at + 1..at + 3).and_then(|hex| {
             let digit = |c: u8| char::from(c).to_digit(16);
             Some((digit(hex[0])? * 16 + digit(hex[1])?) as u8)
         });
         let taken = match code {
             Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
-                sink(&[byte]);
+                out.push(byte);
                 3
             }
             Some(_) => {
-                sink(rest[at..at + 3].to_ascii_uppercase().as_bytes());
+                out.extend(rest.as_bytes()[at..at + 3].to_ascii_uppercase());
                 3
             }
             None => {
-                sink(b"%");
+                out.push(b'%');
                 1
             }
         };
         rest = &rest[at + taken..];
     }
-    sink(rest.as_bytes());
+    out.extend_from_slice(rest.as_bytes());
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -65,9 +70,7 @@ mod tests {
     use super::*;
 
     fn written(text: &str) -> String {
-        let mut out = Vec::new();
-        write_path(text, &mut |piece| out.extend_from_slice(piece));
-        String::from_utf8(out).expect("ASCII stays ASCII")
+        String::from_utf8(normalized(text).into_owned()).expect("ASCII stays ASCII")
     }
 
     #[test]

@@ -7,7 +7,7 @@ use http::{HeaderName, header::CONTENT_ENCODING, request::Parts};
 
 use super::{Endpoint, endpoint::is_generation};
 use crate::{
-    fingerprint::{self, BodyUse, RequestFingerprint, Scope, json, with_raw},
+    fingerprint::{self, BodyUse, RequestFingerprint, Scope, authority, json, with_raw},
     key::{Key, KeyBuilder},
 };
 
@@ -90,7 +90,10 @@ impl fingerprint::Fingerprint for Fingerprint {
             return self.rest.key(head, body);
         }
         let endpoint = Endpoint::of(head.uri.path())?;
-        let key = self.generation.head(head, KeyBuilder::new("llm"))?.label(endpoint.label()).label(":");
+        let mut key = KeyBuilder::new("llm").label(endpoint.label()).label(":");
+        if !self.generation.add_head(head, &authority(head), &mut key) {
+            return None;
+        }
         let readable = !head.headers.contains_key(CONTENT_ENCODING);
         match readable.then(|| json::parse(body)) {
             Some(Ok(request)) => {
