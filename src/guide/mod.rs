@@ -2,3 +2,11 @@
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
+
+#[doc = include_str!("cookbook.md")]
+pub mod cookbook {}
+
+/// The README's snippets are tests too.
+#[cfg(all(doctest, feature = "reqwest"))]
+#[doc = include_str!("../../README.md")]
+mod readme {}
