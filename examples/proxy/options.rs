@@ -11,8 +11,8 @@ use larder::{ConfigError, store::Memory};
 #[derive(Debug, Parser)]
 #[command(name = "proxy", version)]
 pub(crate) struct Options {
-    /// Where requests go that the cache can't answer, such as <https://api.openai.com>
-    #[arg(long, env = "LARDER_UPSTREAM", value_name = "URL", value_parser = upstream, required_unless_present = "demo")]
+    // Not a doc comment, in which an address would need brackets that the help then shows.
+    #[arg(help = "Where requests go that the cache can't answer, such as https://api.openai.com", long, env = "LARDER_UPSTREAM", value_name = "URL", value_parser = upstream, required_unless_present = "demo")]
     pub(crate) upstream: Option<Uri>,
 
     /// Start a small built-in upstream that speaks OpenAI's API, and print requests to try
