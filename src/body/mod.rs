@@ -5,6 +5,8 @@ mod replay;
 mod tee;
 
 pub use self::replay::ReplayBody;
+#[cfg(feature = "reqwest")]
+pub(crate) use self::replay::Restored;
 pub(crate) use self::{
     replay::{Buffered, buffer},
     tee::{Ended, Joiner, Tee, TeeOptions},

@@ -62,6 +62,20 @@ impl<B> ReplayBody<B> {
         })
     }
 
+    /// What it was made of, so that a body that nothing was read of is handed on as it came.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn restore(mut self) -> Restored<B> {
+        let simple = self.failure.is_none() && self.trailers.is_none();
+        match self.rest {
+            Rest::Untouched(body) if simple && self.read.is_empty() => Restored::Untouched(body),
+            Rest::Empty if simple && self.read.len() <= 1 => Restored::Whole(self.read.pop_front().unwrap_or_default()),
+            rest @ (Rest::Untouched(_) | Rest::Begun(_) | Rest::Empty) => {
+                self.rest = rest;
+                Restored::Mixed(self)
+            }
+        }
+    }
+
     fn read_bytes(&self) -> u64 {
         self.read.iter().map(|data| data.len() as u64).sum()
     }
@@ -133,6 +147,14 @@ impl<B> fmt::Debug for ReplayBody<B> {
             .field("whole", &matches!(self.rest, Rest::Empty))
             .finish_non_exhaustive()
     }
+}
+
+/// What a [`ReplayBody`] was made of.
+#[cfg(feature = "reqwest")]
+pub(crate) enum Restored<B> {
+    Untouched(B),
+    Whole(Bytes),
+    Mixed(ReplayBody<B>),
 }
 
 /// What reading a request's body came to.

@@ -26,8 +26,12 @@ const KEPT: [HeaderName; 4] = [header::CONTENT_LENGTH, header::HOST, header::CAC
 /// (RFC 9110 §7.6.1).
 ///
 /// `Content-Length`, `Host`, `Cache-Control` and `Vary` stay even if `Connection` names them. Allocates only if
-/// `Connection` names a field that is there.
+/// `Connection` names a field that is there. A `Content-Length` beside a `Transfer-Encoding` goes with it.
 pub fn remove(headers: &mut HeaderMap) {
+    // The message was read by its Transfer-Encoding, which overrides the length (RFC 9112 §6.3); the next hop must not go by it.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     for name in named(headers) {
         headers.remove(name);
     }

@@ -5,7 +5,8 @@
 //!
 //! - The source is polled with a waker of the tee's own. It wakes every reader that waits: each of them finds a frame, or the
 //!   first of them fetches it for all. A reader that finds the waker *armed* waits without polling the source again.
-//! - A reader that goes away wakes the others, for it may be the one that was to poll next.
+//! - So a reader waits only while the waker is armed, or while it is ahead of the slowest: one that goes away takes nobody's
+//!   wake-up with it, and wakes those that it held up.
 //! - What passes is kept until the limit is exceeded. From then on only what the slowest reader still lacks is kept, and no
 //!   reader runs further ahead of it than the limit.
 //! - `on_end` is called once: with the whole body after a clean end, or with what went wrong. It is called before the last
@@ -94,8 +95,13 @@ impl Tee {
                     queue.register(self.slot, cx.waker());
                     return Poll::Pending;
                 }
-                // Woken while it was polled.
-                Poll::Pending => return Poll::Ready(()),
+                // It woke the tee while it was polled, and gives way all the same (tokio's budget does so): so does its reader,
+                // or it would ask again for ever.
+                Poll::Pending => {
+                    drop(queue);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Poll::Ready(frame) => {
                     let finished = queue.push(frame, over);
                     if queue.end.is_some() {
@@ -160,15 +166,16 @@ impl Body for Tee {
 impl Drop for Tee {
     fn drop(&mut self) {
         let mut spent = None;
+        let mut abandoned = false;
         let (finished, wakers) = {
             let mut queue = lock(&self.shared.queue);
             queue.readers[self.slot] = None;
-            let mut wakers = queue.trim();
-            wakers.extend(queue.take_wakers());
+            let wakers = queue.trim();
             let unread = queue.end.is_none() && queue.readers.iter().all(Option::is_none);
             if !unread {
                 (None, wakers)
             } else if queue.options.announced == Some(queue.total) {
+                abandoned = true;
                 // A server stops reading when it has sent what Content-Length says, before the body says that it is over.
                 (queue.finish(End::Clean), wakers)
             } else if let Some(within) = queue.wants_draining() {
@@ -177,10 +184,11 @@ impl Drop for Tee {
                 drain(Self { shared: self.shared.clone(), slot: self.slot }, within);
                 (None, wakers)
             } else {
+                abandoned = true;
                 (queue.finish(End::Failed(Arc::new("nobody reads this body any more".into()))), wakers)
             }
         };
-        if finished.is_some() {
+        if abandoned {
             spent = lock(&self.shared.source).take();
         }
         drop(spent);
@@ -195,6 +203,9 @@ fn drain(mut tee: Tee, within: Duration) {
     runtime.spawn(async move {
         let all = std::future::poll_fn(|cx| {
             loop {
+                if lock(&tee.shared.queue).too_large {
+                    return Poll::Ready(());
+                }
                 match std::task::ready!(Pin::new(&mut tee).poll_frame(cx)) {
                     Some(Ok(_)) => {}
                     Some(Err(_)) | None => return Poll::Ready(()),

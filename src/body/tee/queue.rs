@@ -58,7 +58,7 @@ pub(super) struct Queue {
 #[derive(Clone)]
 enum Piece {
     Data(Bytes),
-    Trailers(HeaderMap),
+    Trailers(Box<HeaderMap>),
 }
 
 #[derive(Clone)]
@@ -144,7 +144,7 @@ impl Queue {
                     reader.read += data.len() as u64;
                     Frame::data(data)
                 }
-                Piece::Trailers(trailers) => Frame::trailers(trailers),
+                Piece::Trailers(trailers) => Frame::trailers(*trailers),
             })));
         }
         Some(match self.end.as_ref()? {
@@ -174,12 +174,13 @@ impl Queue {
     pub(super) fn push(&mut self, frame: Option<Result<Frame<Bytes>, BoxError>>, over: bool) -> Option<Finished> {
         match frame {
             Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
                 Ok(data) => {
                     self.total += data.len() as u64;
                     self.kept += data.len();
                     self.pieces.push_back(Piece::Data(data));
                 }
-                Err(frame) => self.pieces.extend(frame.into_trailers().ok().map(Piece::Trailers)),
+                Err(frame) => self.pieces.extend(frame.into_trailers().ok().map(Box::new).map(Piece::Trailers)),
             },
             Some(Err(error)) => return self.finish(End::Failed(Arc::new(error))),
             None => return self.finish(End::Clean),
@@ -187,11 +188,16 @@ impl Queue {
         if over {
             return self.finish(End::Clean);
         }
-        if self.kept > self.options.limit && !self.too_large {
+        if self.is_too_large() && !self.too_large {
             self.too_large = true;
             return self.on_end.take().map(|on_end| Finished(on_end, Ended::TooLarge));
         }
         None
+    }
+
+    /// Small pieces take more than their bytes: so many of them are too large as well.
+    fn is_too_large(&self) -> bool {
+        self.kept > self.options.limit || self.pieces.len() > self.options.limit / 16 + 4096
     }
 
     pub(super) fn finish(&mut self, end: End) -> Option<Finished> {
@@ -200,7 +206,7 @@ impl Queue {
         self.end = Some(end);
         let on_end = self.on_end.take()?;
         let ended = match clean {
-            true if self.kept > self.options.limit => Ended::TooLarge,
+            true if self.is_too_large() => Ended::TooLarge,
             true => Ended::Complete(self.frames()),
             false => Ended::Broken,
         };
@@ -212,7 +218,7 @@ impl Queue {
         for piece in &self.pieces {
             match piece {
                 Piece::Data(data) => frames.push(data),
-                Piece::Trailers(trailers) => frames.trailers(trailers.clone()),
+                Piece::Trailers(trailers) => frames.trailers((**trailers).clone()),
             }
         }
         frames.finish()
