@@ -27,8 +27,11 @@ use bytes::Bytes;
 use http::request::Parts;
 
 pub use self::{request::RequestFingerprint, scope::Scope, select::Select};
-pub(crate) use self::{request::with_raw, uri::authority};
-use crate::key::Key;
+pub(crate) use self::{
+    request::{body_limit, with_raw},
+    uri::authority,
+};
+use crate::{ConfigError, key::Key};
 
 /// Makes a [`Key`] from a request.
 ///
@@ -38,6 +41,15 @@ pub trait Fingerprint: Send + Sync + 'static {
     fn body(&self, head: &Parts) -> BodyUse {
         let _ = head;
         BodyUse::Empty
+    }
+
+    /// Whether its settings make sense; asked once, when a layer is built.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if they don't, and what to do.
+    fn validate(&self) -> Result<(), ConfigError> {
+        Ok(())
     }
 
     /// The key; `None` passes the request by the cache. `body` is empty unless [`Fingerprint::body`] asked for it.
@@ -84,6 +96,10 @@ where
 pub type SharedFingerprint = Arc<dyn Fingerprint>;
 
 impl Fingerprint for SharedFingerprint {
+    fn validate(&self) -> Result<(), ConfigError> {
+        (**self).validate()
+    }
+
     fn body(&self, head: &Parts) -> BodyUse {
         (**self).body(head)
     }
@@ -113,6 +129,10 @@ impl<F> Fingerprint for WithBody<F>
 where
     F: Fn(&Parts, &Bytes) -> Option<Key> + Send + Sync + 'static,
 {
+    fn validate(&self) -> Result<(), ConfigError> {
+        body_limit("fingerprint::with_body limit", self.limit)
+    }
+
     fn body(&self, _: &Parts) -> BodyUse {
         BodyUse::Buffer { limit: self.limit }
     }

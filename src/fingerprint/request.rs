@@ -10,6 +10,7 @@ use super::{
     uri::{authority, normalized},
 };
 use crate::{
+    ConfigError,
     header::media_type,
     key::{Key, KeyBuilder},
 };
@@ -20,7 +21,8 @@ use crate::{
 ///   percent-encoded. The query's order does.
 /// - Header fields count where they are named with [`header`](Self::header). A response's `Vary` is followed besides.
 /// - A body counts after [`json_body`](Self::json_body) or [`raw_body`](Self::raw_body). Until then a request with a body is
-///   passed by the cache: it can't get the answer to another.
+///   passed by the cache: it can't get the answer to another. So is a request without a body whose method is neither GET nor
+///   HEAD.
 ///
 /// The label is `method:host/path`, for example `get:example.com/users`.
 #[derive(Clone, Debug)]
@@ -126,6 +128,13 @@ impl Default for RequestFingerprint {
 }
 
 impl Fingerprint for RequestFingerprint {
+    fn validate(&self) -> Result<(), ConfigError> {
+        match self.body {
+            Body::Absent => Ok(()),
+            Body::Raw(limit) | Body::Json { limit, .. } => body_limit("RequestFingerprint body limit", limit),
+        }
+    }
+
     fn body(&self, _: &Parts) -> BodyUse {
         match self.body {
             Body::Absent => BodyUse::Empty,
@@ -134,6 +143,10 @@ impl Fingerprint for RequestFingerprint {
     }
 
     fn key(&self, head: &Parts, body: &Bytes) -> Option<Key> {
+        // A request that acts, and says nothing that it could be known by, is never the same as another.
+        if body.is_empty() && !matches!(head.method, Method::GET | Method::HEAD) {
+            return None;
+        }
         let host = authority(head);
         let mut key = KeyBuilder::new("request");
         if !self.add_head(head, &host, &mut key) {
@@ -157,6 +170,20 @@ impl Fingerprint for RequestFingerprint {
         Some(key.finish())
     }
 }
+
+/// A limit that lets some bodies through, and that memory has room for.
+pub(crate) fn body_limit(setting: &'static str, limit: usize) -> Result<(), ConfigError> {
+    if (1..=MAX_LIMIT).contains(&(limit as u64)) {
+        return Ok(());
+    }
+    Err(ConfigError::new(
+        setting,
+        format!("{limit} bytes make no sense; take 1 to {MAX_LIMIT}, for example 1 << 20 for 1 MiB"),
+    ))
+}
+
+/// The largest limit: a tebibyte. What is larger is a mistake.
+const MAX_LIMIT: u64 = 1 << 40;
 
 /// Adds a body in its canonical form if it is JSON, byte for byte otherwise.
 fn with_json(key: KeyBuilder, head: &Parts, body: &Bytes, ignored: impl Fn(&str) -> bool) -> KeyBuilder {

@@ -53,11 +53,16 @@ impl Scope {
         Self(Kind::Tenant(Arc::new(move |head| tenant(head).map(Into::into))))
     }
 
-    /// Requests with the same value in this field share answers; one without it is passed by the cache. The field has to
+    /// Requests with the same value in this field share answers; one without it, or with two of it, is passed by the cache. The field has to
     /// come from a party that is trusted: whoever can set it can read that tenant's answers.
     #[must_use]
     pub fn tenant_in(field: HeaderName) -> Self {
-        Self::tenant(move |head| Some(head.headers.get(&field)?.as_bytes().to_vec()))
+        Self::tenant(move |head| {
+            let mut values = head.headers.get_all(&field).iter();
+            let first = values.next()?.as_bytes().to_vec();
+            // Two tenants are none: who can add a line must not become another.
+            values.next().is_none().then_some(first)
+        })
     }
 
     /// Everybody shares answers.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::request::Parts;
 
 use super::{BodyUse, Fingerprint};
-use crate::key::Key;
+use crate::{ConfigError, key::Key};
 
 /// One fingerprint for the requests that a predicate picks, another for the rest.
 ///
@@ -39,6 +39,11 @@ where
     A: Fingerprint,
     B: Fingerprint,
 {
+    fn validate(&self) -> Result<(), ConfigError> {
+        self.then.validate()?;
+        self.otherwise.validate()
+    }
+
     fn body(&self, head: &Parts) -> BodyUse {
         if (self.when)(head) { self.then.body(head) } else { self.otherwise.body(head) }
     }

@@ -12,8 +12,16 @@ pub(crate) fn authority(head: &Parts) -> Cow<'_, str> {
         // Credentials in a URI are no part of the host.
         authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host)
     });
-    let host = named.or_else(|| head.headers.get(HOST)?.to_str().ok()).unwrap_or_default();
-    let host = without_default_port(&head.uri, host);
+    let field = || {
+        let value = head.headers.get(HOST)?;
+        // What isn't text must not be the same host as another.
+        Some(value.to_str().map_or_else(|_| Cow::Owned(value.as_bytes().escape_ascii().to_string()), Cow::Borrowed))
+    };
+    let host = match named.map(Cow::Borrowed).or_else(field) {
+        Some(Cow::Borrowed(host)) => without_default_port(&head.uri, host),
+        Some(Cow::Owned(host)) => return Cow::Owned(host),
+        None => return Cow::Borrowed(""),
+    };
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(host.to_ascii_lowercase())
     } else {

@@ -7,7 +7,8 @@ use http::{HeaderName, header::CONTENT_ENCODING, request::Parts};
 
 use super::{Endpoint, endpoint::is_generation};
 use crate::{
-    fingerprint::{self, BodyUse, RequestFingerprint, Scope, authority, json, with_raw},
+    ConfigError,
+    fingerprint::{self, BodyUse, RequestFingerprint, Scope, authority, body_limit, json, with_raw},
     key::{Key, KeyBuilder},
 };
 
@@ -48,16 +49,28 @@ impl Fingerprint {
             .fold(RequestFingerprint::new(), |fingerprint, name| fingerprint.header(HeaderName::from_static(name)));
         Self {
             generation,
-            rest: RequestFingerprint::new().scope(Scope::shared()),
+            rest: RequestFingerprint::new(),
             ignored: IGNORED.map(String::from).into(),
             limit: MAX_REQUEST,
         }
     }
 
-    /// Sets who may share an answer to a generation request. Default: [`Scope::credential`]. What everybody may share of the
-    /// rest is for the origin to say, as HTTP has it.
+    /// Sets who may share an answer. Default: [`Scope::credential`].
     pub fn scope(mut self, scope: Scope) -> Self {
-        self.generation = self.generation.scope(scope);
+        self.generation = self.generation.scope(scope.clone());
+        self.rest = self.rest.scope(scope);
+        self
+    }
+
+    /// Sets what counts in requests that don't generate. Default: [`RequestFingerprint::new`].
+    pub fn rest(mut self, fingerprint: RequestFingerprint) -> Self {
+        self.rest = fingerprint;
+        self
+    }
+
+    /// Lets a further request field count in a generation request, such as one by which a gateway chooses the model.
+    pub fn header(mut self, name: HeaderName) -> Self {
+        self.generation = self.generation.header(name);
         self
     }
 
@@ -81,6 +94,10 @@ impl Default for Fingerprint {
 }
 
 impl fingerprint::Fingerprint for Fingerprint {
+    fn validate(&self) -> Result<(), ConfigError> {
+        body_limit("llm::Fingerprint max_request", self.limit)
+    }
+
     fn body(&self, head: &Parts) -> BodyUse {
         if is_generation(head) { BodyUse::Buffer { limit: self.limit } } else { self.rest.body(head) }
     }

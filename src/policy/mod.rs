@@ -20,6 +20,7 @@ use http::{HeaderName, StatusCode, request, response};
 
 pub use self::{rfc9111::Rfc9111, select::Select, ttl::Ttl};
 use crate::{
+    ConfigError,
     entry::{Head, Lifetime},
     header::{cache_control::RequestDirectives, cache_status::Forward},
 };
@@ -28,6 +29,15 @@ use crate::{
 pub trait Policy: Send + Sync + 'static {
     /// Whether the cache has anything to do with a request.
     fn admit(&self, request: &request::Parts) -> Admission;
+
+    /// Whether its settings make sense; asked once, when a layer is built.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if they don't, and what to do.
+    fn validate(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
 
     /// Whether a response may be kept, and for how long.
     fn storable(&self, exchange: &Exchange<'_>) -> Storage;
@@ -48,6 +58,10 @@ pub trait Policy: Send + Sync + 'static {
 }
 
 impl<P: Policy + ?Sized> Policy for Arc<P> {
+    fn validate(&self) -> Result<(), ConfigError> {
+        (**self).validate()
+    }
+
     fn admit(&self, request: &request::Parts) -> Admission {
         (**self).admit(request)
     }

@@ -2,6 +2,8 @@
 
 use http::{StatusCode, request};
 
+use crate::ConfigError;
+
 use super::{Admission, Exchange, Policy, Storage};
 
 /// One policy for the requests that a predicate picks, another for the rest.
@@ -31,6 +33,11 @@ where
     A: Policy,
     B: Policy,
 {
+    fn validate(&self) -> Result<(), ConfigError> {
+        self.then.validate()?;
+        self.otherwise.validate()
+    }
+
     fn admit(&self, request: &request::Parts) -> Admission {
         if (self.when)(request) { self.then.admit(request) } else { self.otherwise.admit(request) }
     }

@@ -10,6 +10,7 @@ use http::{
 
 use super::{Admission, Exchange, Policy, Skip, Storage, rfc9111};
 use crate::{
+    ConfigError,
     entry::Lifetime,
     header::{cache_control::ResponseDirectives, cache_status::Forward, media_type, vary::Vary},
 };
@@ -19,8 +20,8 @@ use crate::{
 /// - Kept are answers with the status 200, 203, 204, 300, 301 or 308. Errors are kept only if told, status by status.
 /// - What the origin says comes first: `no-store` and `private` are obeyed, `max-age`, `s-maxage` and `Expires` are taken
 ///   before the given time; [`override_origin`](Self::override_origin) turns that round.
-/// - GET, HEAD and POST are admitted, the latter because a [`Fingerprint`](crate::fingerprint::Fingerprint) that doesn't
-///   read the body passes requests with a body by the cache.
+/// - GET, HEAD and POST are admitted, the latter because [`RequestFingerprint`](crate::fingerprint::RequestFingerprint) gives
+///   a POST a key only by its body.
 /// - `Set-Cookie` is never kept.
 ///
 /// ```
@@ -113,6 +114,21 @@ impl Ttl {
 }
 
 impl Policy for Ttl {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let given = self.statuses.iter().map(|(_, time)| time).chain(self.media_types.iter().map(|(_, time)| time));
+        if given.chain([&self.fresh_for]).all(Duration::is_zero) {
+            let problem = "nothing is ever fresh, so nothing would be kept; take a time above zero";
+            return Err(ConfigError::new("policy::Ttl", problem));
+        }
+        if self.methods.is_empty() {
+            return Err(ConfigError::new(
+                "policy::Ttl methods",
+                "no method is admitted; take GET, HEAD, POST or others",
+            ));
+        }
+        Ok(())
+    }
+
     fn admit(&self, request: &request::Parts) -> Admission {
         if self.methods.contains(&request.method) { Admission::Admit } else { Admission::Bypass(Forward::Method) }
     }
@@ -133,6 +149,7 @@ impl Policy for Ttl {
             stale_if_error: self.stale_if_error,
             ..Lifetime::new(exchange.received_at, given)
         };
+        let mut without = Vec::new();
         if !self.override_origin {
             let directives = ResponseDirectives::parse(&response.headers);
             if directives.no_store || !directives.private.is_absent() {
@@ -143,11 +160,13 @@ impl Policy for Ttl {
                 lifetime.initial_age = rfc9111::initial_age(exchange);
             }
             rfc9111::restrict(&mut lifetime, &directives, true);
+            without = rfc9111::named_fields(&directives, true);
             if lifetime.kept_in(exchange.received_at).is_none() {
                 return Storage::Skip(Skip::Lifetime);
             }
         }
-        Storage::Keep { lifetime, without: vec![SET_COOKIE, AUTHORIZATION, PROXY_AUTHENTICATE] }
+        without.extend([SET_COOKIE, AUTHORIZATION, PROXY_AUTHENTICATE]);
+        Storage::Keep { lifetime, without }
     }
 
     /// Besides 500, 502, 503 and 504, also 429 (throttled) and 529 (overloaded).

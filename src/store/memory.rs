@@ -23,15 +23,18 @@ use crate::{
 /// The largest capacity: a pebibyte. What is larger is a mistake.
 const MAX_CAPACITY: u64 = 1 << 50;
 
-/// An entry may take all that its shard has, so shards are not made smaller than this.
-const MIN_SHARD: u64 = 16 << 20;
+/// The largest entry that is kept, unless told otherwise.
+const MAX_ENTRY: u64 = 16 << 20;
+
+/// Smaller shards would evict by too small a sample.
+const MIN_SHARD: u64 = 1 << 20;
 
 /// Entries in memory, bounded in bytes; clones share them.
 ///
 /// The bound counts the whole entry: body, fields, key, and what it takes to keep them. What is looked up often stays, by
 /// [S3-FIFO]-like eviction ([quick_cache]): a scan of entries that are never asked for again doesn't push out those that are.
 ///
-/// An entry larger than the capacity, or than 16 MiB where the capacity is larger than that, may not be kept.
+/// An entry larger than the capacity, or than [`max_entry`](MemoryBuilder::max_entry) (16 MiB), may not be kept.
 ///
 /// [S3-FIFO]: https://s3fifo.com
 /// [quick_cache]: https://docs.rs/quick_cache
@@ -71,7 +74,7 @@ impl Memory {
 
     /// A store of at most so many bytes, with further settings.
     pub fn builder(capacity: u64) -> MemoryBuilder {
-        MemoryBuilder { capacity, clock: Arc::new(SystemClock) }
+        MemoryBuilder { capacity, max_entry: MAX_ENTRY, clock: Arc::new(SystemClock) }
     }
 
     fn lookup(&self, key: &Key) -> Option<Entry> {
@@ -90,10 +93,18 @@ impl Memory {
 #[must_use]
 pub struct MemoryBuilder {
     capacity: u64,
+    max_entry: u64,
     clock: Arc<dyn Clock>,
 }
 
 impl MemoryBuilder {
+    /// The largest entry that is surely kept, in bytes, as long as the capacity is a little larger than that. Larger values
+    /// let fewer threads write at once. Default: 16 MiB.
+    pub fn max_entry(mut self, bytes: u64) -> Self {
+        self.max_entry = bytes;
+        self
+    }
+
     /// Sets the clock by which entries expire. Default: [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -113,7 +124,9 @@ impl MemoryBuilder {
                 format!("{capacity} bytes can't be kept; take 1 to {MAX_CAPACITY}, for example 64 << 20 for 64 MiB"),
             ));
         }
-        let shards = usize::try_from(capacity / MIN_SHARD).unwrap_or(usize::MAX).clamp(1, 64);
+        // A shard keeps no entry that takes more than 97 % of it.
+        let shard = self.max_entry.saturating_add(self.max_entry / 16).max(MIN_SHARD);
+        let shards = usize::try_from(capacity / shard).unwrap_or(usize::MAX).clamp(1, 64);
         // Powers of two only; rounded down, so that no shard gets too small.
         let shards = if shards.is_power_of_two() { shards } else { shards.next_power_of_two() / 2 };
         // As if an entry took 4 KiB; it need be right within two orders of magnitude.
@@ -286,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn a_large_entry_fits_into_a_store_that_has_room_for_it() {
         let memory = Memory::new(64 << 20);
-        memory.put(&key(1), entry(15 << 20)).await.expect("put");
+        memory.put(&key(1), entry(16 << 20)).await.expect("put");
         assert!(memory.get(&key(1)).await.expect("get").is_some());
     }
 

@@ -35,7 +35,7 @@ use std::{borrow::Cow, error::Error, fmt};
 pub use self::{
     canonical::{write_canonical, write_canonical_without},
     number::Number,
-    scan::{MAX_DEPTH, parse},
+    scan::{MAX_DEPTH, MAX_VALUES, parse},
 };
 
 /// A JSON value, borrowed from the bytes it was parsed from wherever no escape stood in the way.
@@ -123,6 +123,7 @@ enum Kind {
     Escape,
     LoneSurrogate,
     TooDeep,
+    TooMany,
     DuplicateKey,
 }
 
@@ -159,6 +160,7 @@ impl fmt::Display for Invalid {
             Kind::Escape => "an unknown escape in a string",
             Kind::LoneSurrogate => "half of a surrogate pair",
             Kind::TooDeep => "nested too deep",
+            Kind::TooMany => "more values than are read",
             Kind::DuplicateKey => "a key that stands twice in the object",
         };
         write!(f, "invalid JSON at byte {}: {what}", self.offset)

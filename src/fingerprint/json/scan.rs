@@ -7,6 +7,9 @@ use super::{Invalid, Kind, Number, Value};
 /// How deep arrays and objects may be nested; the parser recurses no further.
 pub const MAX_DEPTH: usize = 128;
 
+/// How many values a document may hold; one that holds more would take many times its size in memory.
+pub const MAX_VALUES: usize = 1 << 19;
+
 /// Parses one JSON document (RFC 8259).
 ///
 /// Takes time linear in the length of `bytes`, but for the sorting of each object's keys, and
@@ -20,7 +23,7 @@ pub const MAX_DEPTH: usize = 128;
 /// (compared with escapes resolved).
 pub fn parse(bytes: &[u8]) -> Result<Value<'_>, Invalid> {
     let text = str::from_utf8(bytes).map_err(|error| Invalid { kind: Kind::Utf8, offset: error.valid_up_to() })?;
-    let mut scanner = Scanner { text, bytes, at: 0, members: Vec::new() };
+    let mut scanner = Scanner { text, bytes, at: 0, members: Vec::new(), values: 0 };
     let value = scanner.value(0)?;
     scanner.skip_white_space();
     match scanner.peek() {
@@ -37,12 +40,18 @@ struct Scanner<'a> {
     /// The members of all objects that are still open: objects are small and many, and so each is
     /// allocated once, in its final size.
     members: Vec<(Cow<'a, str>, Value<'a>)>,
+    /// How many values have begun.
+    values: usize,
 }
 
 impl<'a> Scanner<'a> {
     /// `depth` is the number of arrays and objects around this value.
     fn value(&mut self, depth: usize) -> Result<Value<'a>, Invalid> {
         self.skip_white_space();
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(self.invalid(Kind::TooMany));
+        }
         match self.peek() {
             Some(b'"') => self.string().map(Value::String),
             Some(b'{') => self.object(depth),

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use http::{Method, request};
 
-pub(super) use self::freshness::{explicit_lifetime, initial_age, restrict};
+pub(super) use self::{
+    freshness::{explicit_lifetime, initial_age, restrict},
+    storable::named_fields,
+};
 use super::{Admission, Exchange, Policy, Storage};
 use crate::header::cache_status::Forward;
 

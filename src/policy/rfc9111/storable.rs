@@ -63,7 +63,7 @@ fn may_be_shared(directives: &ResponseDirectives) -> bool {
 
 /// §5.2.2.4 and §5.2.2.7: fields that `no-cache` and `private` name are not kept, and so are never served unvalidated or to
 /// others.
-fn named_fields(directives: &ResponseDirectives, shared: bool) -> Vec<HeaderName> {
+pub(in crate::policy) fn named_fields(directives: &ResponseDirectives, shared: bool) -> Vec<HeaderName> {
     let names = |fields: &FieldNames| match fields {
         FieldNames::Fields(names) => names.clone(),
         FieldNames::Absent | FieldNames::Whole => Vec::new(),
