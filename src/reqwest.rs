@@ -4,12 +4,13 @@
 //! entry is refreshed before the answer rather than behind it, and if the leader of identical requests goes away before the head
 //! came, a follower begins again.
 
-use ::reqwest::{Body, Request, Response};
+use ::reqwest::{Body, Request, Response, ResponseBuilderExt as _, Url};
 use http::Extensions;
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
 use crate::{
-    cache::{CacheLayer, Lookup},
+    body::{ReplayBody, Restored},
+    cache::{CacheLayer, Lookup, announce},
     fingerprint::Fingerprint,
     policy::Policy,
     store::Store,
@@ -19,23 +20,58 @@ use crate::{
 #[async_trait::async_trait]
 impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
     async fn handle(&self, request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
+        let url = request.url().clone();
+        let bare = request.body().is_none();
         let request: http::Request<Body> = request.try_into().map_err(Error::Reqwest)?;
-        match self.lookup(request).await {
-            Lookup::Answer(response) => Ok(response.map(Body::wrap).into()),
-            Lookup::Stale(_, miss) | Lookup::Miss(miss) => {
-                let (request, fill) = miss.split();
-                let request = request.map(Body::wrap).try_into().map_err(Error::Reqwest)?;
-                match next.run(request, extensions).await {
-                    Ok(response) => Ok(fill.finish(http::Response::<Body>::from(response)).map(Body::wrap).into()),
-                    Err(error) => fill.failed().map(|response| response.map(Body::wrap).into()).ok_or(error),
-                }
-            }
+        let (stale, miss) = match self.lookup(request).await {
+            Lookup::Answer(response) => return Ok(located(response.map(Body::wrap), url)),
+            Lookup::Stale(response, miss) => (Some(response), miss),
+            Lookup::Miss(miss) => (None, miss),
             Lookup::Bypass(request, status) => {
-                let request = request.map(Body::wrap).try_into().map_err(Error::Reqwest)?;
-                let mut response = http::Response::<Body>::from(next.run(request, extensions).await?);
-                crate::cache::announce(&mut response, status);
-                Ok(response.into())
+                let response = next.run(restored(request, bare)?, extensions).await?;
+                let url = response.url().clone();
+                let mut response = http::Response::<Body>::from(response);
+                announce(&mut response, status);
+                return Ok(located(response, url));
+            }
+        };
+        let (request, fill) = miss.split();
+        match next.run(restored(request, bare)?, extensions).await {
+            // What could be served before it was refreshed can be served if that failed.
+            Ok(response) if fill.is_error(response.status()) && stale.is_some() => {
+                drop(fill.failed());
+                Ok(stale.map_or(response, |stale| located(stale.map(Body::wrap), url)))
+            }
+            Ok(response) => {
+                let url = response.url().clone();
+                Ok(located(fill.finish(http::Response::<Body>::from(response)).map(Body::wrap), url))
+            }
+            Err(error) => {
+                let stale = fill.failed().or(stale);
+                stale.map(|response| located(response.map(Body::wrap), url)).ok_or(error)
             }
         }
     }
+}
+
+/// The request for the next middleware. A body that could be sent again before can be sent again after.
+fn restored(request: http::Request<ReplayBody<Body>>, bare: bool) -> Result<Request> {
+    let request = request.map(|body| match body.restore() {
+        Restored::Untouched(body) => body,
+        Restored::Whole(data) => Body::from(data),
+        Restored::Mixed(body) => Body::wrap(body),
+    });
+    let mut request: Request = request.try_into().map_err(Error::Reqwest)?;
+    if bare {
+        *request.body_mut() = None;
+    }
+    Ok(request)
+}
+
+/// The response with the URL that it came from, which a plain `http::Response` doesn't have.
+fn located(mut response: http::Response<Body>, url: Url) -> Response {
+    if let Ok(marked) = http::Response::builder().url(url).body(()) {
+        response.extensions_mut().extend(marked.into_parts().0.extensions);
+    }
+    response.into()
 }

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{ACCEPT_ENCODING, FORWARDED, HOST, VIA},
+    header::{ACCEPT_ENCODING, COOKIE, FORWARDED, HOST, VIA},
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body;
@@ -103,12 +103,21 @@ impl Target {
         Some(Self { scheme: upstream.scheme()?.clone(), authority: upstream.authority()?.clone(), prefix })
     }
 
-    /// The upstream's URI for a request's path and query; `None` if the request has none that could be forwarded.
+    /// The upstream's URI for a request's path and query; `None` if the request has none that could be forwarded, or leaves what
+    /// stands before each path.
     pub(crate) fn uri(&self, request: Uri) -> Option<Uri> {
         let path = request.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        if !self.prefix.is_empty() && path.path().split('/').any(climbs) {
+            return None;
+        }
         let path = if self.prefix.is_empty() { path } else { format!("{}{path}", self.prefix).parse().ok()? };
         Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path).build().ok()
     }
+}
+
+/// Whether a segment of a path means the one above it, however it is written.
+fn climbs(segment: &str) -> bool {
+    segment.len() <= 6 && segment.to_ascii_lowercase().replace("%2e", ".") == ".."
 }
 
 impl<B> Clone for Forward<B> {
@@ -147,6 +156,7 @@ where
         let identity = self.shared.profile == Profile::Llm && llm::is_generation(&head);
         let received = head.version;
         hop_by_hop::remove(&mut head.headers);
+        join_cookies(&mut head.headers);
         self.forwarded(&mut head.headers);
         head.headers.append(VIA, via(received));
         if identity {
@@ -162,13 +172,13 @@ where
         Ok(response)
     }
 
-    /// Says who asked for what, after what proxies in front have said. The client's `Host` becomes `X-Forwarded-Host`; the
-    /// upstream gets its own, from the URI.
+    /// Says who asked for what. The client's `Host` becomes `X-Forwarded-Host`; the upstream gets its own, from the URI. What the
+    /// client says of itself in these fields is not passed, but for `X-Forwarded-For`, which is added to: no proxy in front is
+    /// trusted, and the answer may depend on what is not in its key.
     fn forwarded(&self, headers: &mut HeaderMap) {
-        if let Some(host) = headers.remove(HOST)
-            && !headers.contains_key(X_FORWARDED_HOST)
-            && !headers.contains_key(FORWARDED)
-        {
+        headers.remove(FORWARDED);
+        headers.remove(X_FORWARDED_HOST);
+        if let Some(host) = headers.remove(HOST) {
             headers.insert(X_FORWARDED_HOST, host);
         }
         if let Some(peer) = self.peer {
@@ -182,7 +192,17 @@ where
                 headers.insert(X_FORWARDED_FOR, value);
             }
         }
-        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+}
+
+/// HTTP/2 splits `Cookie` into several fields; HTTP/1.1 has one (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().count() > 1 {
+        let lines: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+            headers.insert(COOKIE, joined);
+        }
     }
 }
 

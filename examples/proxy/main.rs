@@ -22,6 +22,7 @@ use std::{io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use http::{HeaderName, header::HOST};
 use larder::{
     CacheLayer,
     fingerprint::{RequestFingerprint, Scope},
@@ -65,6 +66,14 @@ fn run(options: &Options) -> anyhow::Result<()> {
     builder.enable_all().build().context("the runtime could not be started")?.block_on(serve(options))
 }
 
+/// What a shared cache keeps by: RFC 9111 says what `Authorization` forbids, but nothing of other fields that carry keys. The
+/// host that the client named counts, for the upstream hears of it and may answer by it.
+fn http_fingerprint() -> RequestFingerprint {
+    let keys = ["proxy-authorization", "x-api-key", "api-key", "x-goog-api-key"];
+    let scope = Scope::credential_in(keys.map(HeaderName::from_static));
+    RequestFingerprint::new().header(HOST).scope(scope)
+}
+
 async fn serve(options: &Options) -> anyhow::Result<()> {
     let listener = server::bind(options.listen).with_context(|| {
         format!("--listen {} can't be bound; take another address, or port 0 for a free one", options.listen)
@@ -74,16 +83,24 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         Some(upstream) => upstream.clone(),
         None => demo::start().await.context("the demo upstream could not be started")?.url().parse()?,
     };
+    if upstream.authority().is_some_and(|authority| authority.as_str() == address.to_string()) {
+        anyhow::bail!("--upstream {upstream} is where the proxy itself listens; take another address for one of them");
+    }
     let forward = Forward::new(&upstream, options.profile)?;
     eprintln!("listening on http://{address}");
     if options.demo {
         println!("{}", demo::curl_lines(address));
     }
-    let store = options.store.open()?;
+    let store = options.store.open(options.max_body)?;
     match options.profile {
         Profile::Llm => {
             let policy = llm::policy(options.ttl, options.stale_while_revalidate, options.stale_if_error);
-            let cache = llm::layer(store, options.ttl).policy(policy).max_body(options.max_body).try_build()?;
+            let fingerprint = llm::Fingerprint::new().rest(http_fingerprint());
+            let cache = llm::layer(store, options.ttl)
+                .fingerprint(fingerprint)
+                .policy(policy)
+                .max_body(options.max_body)
+                .try_build()?;
             server::run(listener, cache, forward).await
         }
         Profile::Http => {
@@ -91,7 +108,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .stale_while_revalidate(options.stale_while_revalidate)
                 .stale_if_error(options.stale_if_error);
             let cache = CacheLayer::builder(store)
-                .fingerprint(RequestFingerprint::new().scope(Scope::shared()))
+                .fingerprint(http_fingerprint())
                 .policy(policy)
                 .max_body(options.max_body)
                 .try_build()?;

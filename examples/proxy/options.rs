@@ -66,6 +66,9 @@ pub(crate) enum Profile {
     Http,
 }
 
+/// Room for an entry's fields beside its body.
+const ENTRY_HEAD: u64 = 64 * 1024;
+
 /// A store, as the command line names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StoreUrl {
@@ -73,9 +76,10 @@ pub(crate) enum StoreUrl {
 }
 
 impl StoreUrl {
-    pub(crate) fn open(self) -> Result<Memory, ConfigError> {
+    /// Opens the store; entries of up to `max_body` bytes fit.
+    pub(crate) fn open(self, max_body: usize) -> Result<Memory, ConfigError> {
         let Self::Memory(capacity) = self;
-        Memory::try_new(capacity)
+        Memory::builder(capacity).max_entry(max_body as u64 + ENTRY_HEAD).build()
     }
 }
 
@@ -123,7 +127,10 @@ fn size(text: &str) -> Result<u64, String> {
 fn body_size(text: &str) -> Result<usize, String> {
     let takes = "takes a size from 1B to 1TiB, such as 16MiB";
     let size = size(text).map_err(|_| takes)?;
-    usize::try_from(size).ok().filter(|size| (1..=1 << 40).contains(size)).ok_or_else(|| takes.into())
+    Some(size)
+        .filter(|size| (1..=1 << 40).contains(size))
+        .and_then(|size| usize::try_from(size).ok())
+        .ok_or_else(|| takes.into())
 }
 
 fn threads(text: &str) -> Result<usize, String> {

@@ -3,7 +3,10 @@
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, HOST},
+};
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -19,7 +22,7 @@ use larder::{
     store::Store,
 };
 use socket2::{Domain, Socket, Type};
-use tokio::{net::TcpListener, signal::unix};
+use tokio::{net::TcpListener, signal::unix, sync::watch};
 use tower::{Layer as _, Service as _};
 
 use crate::{
@@ -68,6 +71,7 @@ where
         .max_header_list_size(64 * 1024)
         .keep_alive_interval(Duration::from_secs(30));
     let graceful = GracefulShutdown::new();
+    let (stop, stopping) = watch::channel(());
     let (mut terminate, mut interrupt) =
         (unix::signal(unix::SignalKind::terminate())?, unix::signal(unix::SignalKind::interrupt())?);
     loop {
@@ -90,14 +94,24 @@ where
         let upstream = forward.for_peer(peer);
         let service = cache.layer(upstream.clone());
         let service = service_fn(move |request| answer(service.clone(), upstream.clone(), request));
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+        let (builder, watcher, mut stopping) = (builder.clone(), graceful.watcher(), stopping.clone());
         tokio::spawn(async move {
+            // What tells the two versions apart has no timer of its own.
+            let mut first = [0];
+            let spoken = tokio::select! {
+                spoken = tokio::time::timeout(HEAD_TIMEOUT, stream.peek(&mut first)) => matches!(spoken, Ok(Ok(1..))),
+                _ = stopping.changed() => false,
+            };
+            if !spoken {
+                return;
+            }
+            let connection = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
             if let Err(error) = connection.await {
                 tracing::debug!(error, "a connection broke");
             }
         });
     }
-    drop(listener);
+    drop((listener, stop, stopping));
     tracing::info!(target: "proxy", grace = ?GRACE, "shutting down; a second signal ends running requests");
     tokio::select! {
         () = graceful.shutdown() => {}
@@ -119,19 +133,39 @@ where
     P: Policy,
 {
     let line = Line::begin(&request);
-    let response = if *request.method() == Method::CONNECT {
-        problem::response(StatusCode::METHOD_NOT_ALLOWED, "this proxy has one upstream and makes no tunnels")
-            .map(Either::Right)
-    } else if let Some(uri) = upstream.target().uri(std::mem::take(request.uri_mut())) {
-        *request.uri_mut() = uri;
-        match cache.call(request).await {
+    let response = match admit(&upstream, &mut request) {
+        Err(refusal) => (*refusal).map(Either::Right),
+        Ok(()) => match cache.call(request).await {
             Ok(response) => response.map(Either::Left),
             Err(failure) => failed(&failure).map(Either::Right),
-        }
-    } else {
-        problem::response(StatusCode::BAD_REQUEST, "the request's target can't be forwarded").map(Either::Right)
+        },
     };
     Ok(logged(response, line))
+}
+
+/// Turns a request's target into the upstream's, and its host into the `Host` field.
+fn admit(upstream: &Upstream, request: &mut Request<Incoming>) -> Result<(), Box<Response<Full<Bytes>>>> {
+    if *request.method() == Method::CONNECT {
+        let mut refusal =
+            problem::response(StatusCode::METHOD_NOT_ALLOWED, "this proxy has one upstream and makes no tunnels");
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        return Err(Box::new(refusal));
+    }
+    // A target that names a host overrides the field (RFC 9112 §3.2.2); HTTP/2 has no field at all.
+    if let Some(authority) = request.uri().authority() {
+        let host = HeaderValue::from_str(authority.as_str());
+        let host = host.map_err(|_| bad_request("the request's host can't be read"))?;
+        request.headers_mut().insert(HOST, host);
+    } else if request.headers().get_all(HOST).iter().count() > 1 {
+        return Err(bad_request("a request has one Host field"));
+    }
+    let uri = upstream.target().uri(std::mem::take(request.uri_mut()));
+    *request.uri_mut() = uri.ok_or_else(|| bad_request("the request's target can't be forwarded"))?;
+    Ok(())
+}
+
+fn bad_request(detail: &str) -> Box<Response<Full<Bytes>>> {
+    Box::new(problem::response(StatusCode::BAD_REQUEST, detail))
 }
 
 fn failed(failure: &Failure) -> Response<Full<Bytes>> {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The largest `max_body`: a terabyte. What is larger is a mistake.
-const MAX_BODY: usize = 1 << 40;
+const MAX_BODY: u64 = 1 << 40;
 
 /// Settings of a [`CacheLayer`], made by [`CacheLayer::builder`].
 #[must_use]
@@ -127,10 +127,10 @@ impl<St: Store, F: Fingerprint, P: Policy> Builder<St, F, P> {
     /// # Errors
     ///
     /// [`ConfigError`] if `max_body` is zero or more than 2⁴⁰ bytes, a time is zero where that makes no sense, or the pace of
-    /// replays is not a positive number.
+    /// replays is not a positive number; and what [`Fingerprint::validate`] and [`Policy::validate`] find.
     pub fn try_build(self) -> Result<CacheLayer<St, F, P>, ConfigError> {
         let settings = &self.settings;
-        if !(1..=MAX_BODY).contains(&settings.max_body) {
+        if !(1..=MAX_BODY).contains(&(settings.max_body as u64)) {
             let problem = format!(
                 "{} bytes make no sense; take 1 to {MAX_BODY}, for example 8 << 20 for 8 MiB",
                 settings.max_body
@@ -151,6 +151,8 @@ impl<St: Store, F: Fingerprint, P: Policy> Builder<St, F, P> {
             let problem = format!("{pace} events per second make no sense; take 0.001 to 1000000");
             return Err(ConfigError::new("CacheLayer replay", problem));
         }
+        self.fingerprint.validate()?;
+        self.policy.validate()?;
         let Self { store, fingerprint, policy, settings } = self;
         Ok(CacheLayer::from_shared(Shared::new(store, fingerprint, policy, settings)))
     }
@@ -165,7 +167,7 @@ impl<St: fmt::Debug, F, P> fmt::Debug for Builder<St, F, P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Memory;
+    use crate::{policy::Ttl, store::Memory};
 
     #[test]
     fn nonsense_settings_say_what_to_do() {
@@ -182,6 +184,13 @@ mod tests {
         for (builder, setting) in cases {
             let error = builder.try_build().expect_err("nonsense");
             assert!(error.setting().contains(setting) && error.to_string().contains("take"), "{error}");
+        }
+        let policy = builder().policy(Ttl::new(Duration::ZERO)).try_build().expect_err("nothing is kept");
+        assert!(policy.to_string().contains("above zero"), "{policy}");
+        for limit in [0, usize::MAX] {
+            let fingerprint = RequestFingerprint::new().json_body(limit);
+            let error = builder().fingerprint(fingerprint).try_build().expect_err("nonsense");
+            assert!(error.to_string().contains("1 << 20"), "{error}");
         }
         assert!(builder().max_body(1).finish_fetches(None).try_build().is_ok());
     }

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Request, Response, StatusCode,
-    header::{AGE, CONTENT_LENGTH},
+    header::{AGE, CONTENT_LENGTH, TRANSFER_ENCODING},
     request, response,
 };
 use http_body::Body;
@@ -33,7 +33,7 @@ use crate::{
         vary::Vary,
     },
     key::Key,
-    policy::{Exchange, Policy, Storage, completeness::Verdict},
+    policy::{Exchange, Policy, Reuse, Storage, completeness::Verdict},
     store::Store,
     tag::Tag,
 };
@@ -63,6 +63,8 @@ pub(crate) struct Fill<St, F, P> {
     requested_at: SystemTime,
     /// How many purges there had been when it began.
     began: u64,
+    /// Whether the request has been answered already, and counted.
+    behind_response: bool,
 }
 
 impl<St, F, P> Fill<St, F, P>
@@ -83,7 +85,12 @@ where
         requested_at: SystemTime,
         began: u64,
     ) -> Self {
-        Self { shared, slot, client, directives, reason, lead, validating, requested_at, began }
+        Self { shared, slot, client, directives, reason, lead, validating, requested_at, began, behind_response: false }
+    }
+
+    /// Says that the request has been answered with what is stored, and counted.
+    pub(super) fn is_behind_response(&mut self) {
+        self.behind_response = true;
     }
 
     /// Whether others wait for this fetch.
@@ -94,6 +101,12 @@ where
     /// For how long the fetch is to go on if nobody waits for it.
     pub(crate) fn finishes(&self) -> Option<Duration> {
         self.shared.settings.finish
+    }
+
+    /// Whether a response with this status is an error that a stale one may stand in for.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn is_error(&self, status: StatusCode) -> bool {
+        self.shared.policy.is_error(status)
     }
 
     /// Takes the inner service's response, and gives the client's.
@@ -112,9 +125,8 @@ where
             self.let_go(false);
             return stale.map(CacheBody::served);
         }
-        self.shared.stats.misses.increment();
-        let (mut parts, body) = response.into_parts();
-        hop_by_hop::remove(&mut parts.headers);
+        self.count_miss();
+        let (parts, body) = response.into_parts();
         let exchange = Exchange::new(&self.client, &parts, self.requested_at, now);
         match self.shared.policy.storable(&exchange) {
             Storage::Skip(why) => {
@@ -125,7 +137,7 @@ where
                 passed(parts, body, status)
             }
             Storage::Keep { lifetime, without } => {
-                let announced = announced_length(&self.client.method, &parts);
+                let announced = announced_length(&self.client.method, &parts).or_else(|| body.size_hint().exact());
                 if announced.is_some_and(|length| length > self.shared.settings.max_body as u64) {
                     self.shared.stats.too_large.increment();
                     let mut status = self.status(parts.status);
@@ -134,6 +146,7 @@ where
                     return passed(parts, body, status);
                 }
                 let mut headers = parts.headers.clone();
+                hop_by_hop::remove(&mut headers);
                 without.iter().for_each(|name| {
                     headers.remove(name);
                 });
@@ -153,7 +166,7 @@ where
     pub(crate) fn failed(self) -> Option<Response<Served>> {
         let stale = self.in_place_of_error(self.shared.now(), None);
         if stale.is_none() {
-            self.shared.stats.misses.increment();
+            self.count_miss();
         }
         self.let_go(false);
         stale
@@ -174,6 +187,8 @@ where
         let mut status = self.status(parts.status);
         status.stored = true;
         let head = Arc::new(head);
+        let serves = self.serves(&head);
+        let until = coalesce::until(self.shared.now(), self.shared.settings.uncacheable_for);
         let Self { shared, lead, began, .. } = self;
         let options = TeeOptions {
             limit: shared.settings.max_body,
@@ -190,8 +205,15 @@ where
             let lead = closing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
             ended_with(&shared, ended, key, kept, lead, began);
         });
-        if let Some(lead) = &*lead.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            lead.publish(head, tee.joiner());
+        {
+            let mut lead = lead.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if serves {
+                if let Some(lead) = &*lead {
+                    lead.publish(head, tee.joiner());
+                }
+            } else if let Some(lead) = lead.take() {
+                lead.release(until);
+            }
         }
         let mut response = Response::from_parts(parts, CacheBody::served(Served::Live(tee)));
         announce(&mut response, status);
@@ -199,10 +221,12 @@ where
     }
 
     /// The origin says that the stored response still holds (RFC 9111 §4.3.4).
-    fn confirm(mut self, update: &HeaderMap, now: SystemTime) -> Response<Served> {
-        self.shared.stats.revalidated.increment();
+    fn confirm(self, update: &HeaderMap, now: SystemTime) -> Response<Served> {
+        if !self.behind_response {
+            self.shared.stats.revalidated.increment();
+        }
         let mut status = self.status(StatusCode::NOT_MODIFIED);
-        let Some(entry) = self.slot.entry.take() else {
+        let Some(entry) = self.slot.entry.clone() else {
             // It can't have been validating without one.
             return self.shared.only_if_cached(status);
         };
@@ -224,7 +248,7 @@ where
                 });
                 let variant = entry.head().selecting().cloned();
                 let entry = entry.with_head(stored_head(parts.status, parts.headers, lifetime, variant));
-                self.shared.put(self.slot.key.clone(), entry.clone(), self.began);
+                self.shared.put(self.slot.key.clone(), entry.clone(), self.began, None);
                 status.stored = true;
                 entry
             }
@@ -233,7 +257,25 @@ where
                 entry
             }
         };
-        self.shared.serve(&entry, &self.slot.key, now, status)
+        let client = (&self.client.method, &self.client.headers);
+        let response = self.shared.serve_if_modified(&entry, &self.slot.key, client, now, status);
+        if !self.serves(entry.head()) {
+            // It has to be confirmed for each request: they need not wait for each other.
+            self.let_go(true);
+        }
+        response
+    }
+
+    /// Whether a response will do for other requests as it is.
+    fn serves(&self, head: &Head) -> bool {
+        let plain = RequestDirectives::default();
+        self.shared.policy.reuse(&plain, head, self.shared.now()) == Reuse::Serve
+    }
+
+    fn count_miss(&self) {
+        if !self.behind_response {
+            self.shared.stats.misses.increment();
+        }
     }
 
     fn in_place_of_error(&self, now: SystemTime, error: Option<StatusCode>) -> Option<Response<Served>> {
@@ -242,12 +284,15 @@ where
         if !lifetime.may_replace_error(now, self.directives.stale_if_error) {
             return None;
         }
-        self.shared.stats.stale_on_error.increment();
+        if !self.behind_response {
+            self.shared.stats.stale_on_error.increment();
+        }
         let mut status = CacheStatus::forward(self.reason);
         status.fwd_status = error.map(|error| error.as_u16());
         status.ttl = Some(lifetime.ttl(now));
         status.detail = Some("stale-if-error");
-        Some(self.shared.serve(entry, &self.slot.key, now, status))
+        let client = (&self.client.method, &self.client.headers);
+        Some(self.shared.serve_if_modified(entry, &self.slot.key, client, now, status))
     }
 
     fn status(&self, fwd_status: StatusCode) -> CacheStatus {
@@ -282,7 +327,8 @@ fn ended_with<St, F, P>(
     match ended {
         Ended::Complete(frames) => {
             match shared.settings.completeness.check(head.status(), head.headers(), frames.data()) {
-                Verdict::Complete => shared.put(key, Entry::new(head, frames), began),
+                // The flight is closed when the store has the entry, so that nobody falls in between.
+                Verdict::Complete => shared.put(key, Entry::new(head, frames), began, lead),
                 Verdict::Incomplete(reason) => {
                     shared.stats.incomplete.increment();
                     tracing::debug!(label = key.label(), reason, "not kept: the body is not whole");
@@ -324,6 +370,10 @@ fn stored_head(
 /// The length that the body is to have, by its head; responses to HEAD, 204 and 304 have none whatever the head says.
 fn announced_length(method: &Method, parts: &response::Parts) -> Option<u64> {
     if *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return None;
+    }
+    // Read by its Transfer-Encoding, a message has no announced length (RFC 9112 §6.3).
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
         return None;
     }
     let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();

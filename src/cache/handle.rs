@@ -71,7 +71,7 @@ impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
     fn purge<'a>(&'a self, selector: &'a Selector) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
             self.purges.add(selector.clone());
-            self.flights.close();
+            self.flights.close(selector);
             let purged = self.store.purge(selector).await?;
             self.stats.purged.add(purged);
             Ok(purged)

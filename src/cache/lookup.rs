@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Request, Response,
-    header::{IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
+    header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, UPGRADE},
     request,
 };
 use http_body::Body;
@@ -76,6 +76,9 @@ where
         let (head, body) = request.into_parts();
         let directives = RequestDirectives::parse(&head.headers);
         if let Some(reason) = self.bypass(&head, &directives) {
+            if directives.only_if_cached {
+                return Begun::Answer(self.only_if_cached(CacheStatus::forward(reason)));
+            }
             return self.bypassed(head, ReplayBody::new(body), CacheStatus::forward(reason));
         }
         match self.fingerprint.body(&head) {
@@ -87,7 +90,7 @@ where
             }
             BodyUse::Empty | BodyUse::Ignore => {}
         }
-        let Some(key) = self.fingerprint.key(&head, &Bytes::new()) else {
+        let Some(key) = self.key(&head, &Bytes::new()) else {
             return self.bypassed(head, ReplayBody::new(body), CacheStatus::forward(Forward::Bypass));
         };
         let slot = self.peek(&key, &head.headers);
@@ -107,9 +110,16 @@ where
         if directives.no_store {
             return Some(Forward::Request);
         }
-        // Parts, and conditions on what is at the origin, are for the origin to judge.
-        let origins = [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE];
-        origins.iter().any(|name| head.headers.contains_key(name)).then_some(Forward::Bypass)
+        // Parts, conditions on what is at the origin, and other protocols are for the origin to judge.
+        let origins = [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE, UPGRADE];
+        let its = head.method == Method::CONNECT || origins.iter().any(|name| head.headers.contains_key(name));
+        its.then_some(Forward::Bypass)
+    }
+
+    /// The fingerprint's key; a HEAD gets one of its own whatever the fingerprint makes of the method, for its answer has no body.
+    fn key(&self, head: &request::Parts, body: &Bytes) -> Option<Key> {
+        let key = self.fingerprint.key(head, body)?;
+        Some(if head.method == Method::HEAD { key.derive("head").finish() } else { key })
     }
 
     fn bypassed<B>(&self, head: request::Parts, body: ReplayBody<B>, status: CacheStatus) -> Begun<B> {
@@ -153,7 +163,7 @@ where
     {
         let status = CacheStatus::forward(Forward::Bypass);
         let (body, status) = match buffer(body, limit).await {
-            Buffered::Whole(bytes, body) => match self.fingerprint.key(&head, &bytes) {
+            Buffered::Whole(bytes, body) => match self.key(&head, &bytes) {
                 Some(key) => {
                     let slot = self.peek(&key, &head.headers);
                     return Ok(Asked { head, body, key, directives, slot });
@@ -186,10 +196,9 @@ where
                 }
             }
             if asked.directives.only_if_cached {
-                self.stats.only_if_cached.increment();
                 return Lookup::Answer(self.only_if_cached(CacheStatus::forward(reason)));
             }
-            if validators::is_conditional(&asked.head.headers) {
+            if slot.entry.is_none() && validators::is_conditional(&asked.head.headers) {
                 // The answer to a condition is for this client alone, and a part of nothing that could be kept.
                 self.stats.bypassed.increment();
                 let request = Request::from_parts(asked.head, asked.body);
@@ -205,10 +214,7 @@ where
             match entered {
                 Entered::Lead(lead) => {
                     // Somebody may have landed since the look-up.
-                    if slot.entry.is_none()
-                        && joins
-                        && self.peek(&asked.key, &asked.head.headers).is_some_and(|slot| slot.entry.is_some())
-                    {
+                    if joins && self.peek(&asked.key, &asked.head.headers).is_some_and(|now| now.differs_from(&slot)) {
                         continue;
                     }
                     return Lookup::Miss(self.miss(asked, slot, reason, Some(lead), now));
@@ -227,7 +233,10 @@ where
                         }
                         return Lookup::Miss(self.miss(asked, slot, reason, None, now));
                     }
-                    Followed::Released => return Lookup::Miss(self.miss(asked, slot, reason, None, now)),
+                    Followed::Released => {
+                        let now = self.now();
+                        return Lookup::Miss(self.miss(asked, slot, reason, None, now));
+                    }
                     Followed::Abandoned => {}
                 },
             }
@@ -244,33 +253,15 @@ where
             self.serve_if_modified(&entry, &slot.key, (&asked.head.method, &asked.head.headers), now, status);
         match self.flights.lead(&slot.key) {
             Some(lead) => {
-                let mut asked = asked;
-                // The refresh is the cache's own request; the client's conditions have been answered.
-                for name in [http::header::IF_NONE_MATCH, http::header::IF_MODIFIED_SINCE] {
-                    asked.head.headers.remove(name);
-                }
-                Lookup::Stale(response, self.refresh(asked, slot, lead, now))
+                let mut miss = self.miss(asked, slot, Forward::Stale, Some(lead), now);
+                miss.fill.is_behind_response();
+                Lookup::Stale(response, miss)
             }
             None => Lookup::Answer(response),
         }
     }
 
-    fn refresh<B>(self: Arc<Self>, asked: Asked<B>, slot: Slot, lead: Lead, now: SystemTime) -> Miss<St, F, P, B> {
-        self.prepare(asked, slot, Forward::Stale, Some(lead), now)
-    }
-
     fn miss<B>(
-        self: &Arc<Self>,
-        asked: Asked<B>,
-        slot: Slot,
-        reason: Forward,
-        lead: Option<Lead>,
-        now: SystemTime,
-    ) -> Miss<St, F, P, B> {
-        self.clone().prepare(asked, slot, reason, lead, now)
-    }
-
-    fn prepare<B>(
         self: Arc<Self>,
         asked: Asked<B>,
         slot: Slot,
@@ -288,6 +279,9 @@ where
         if let Some(entry) = &slot.entry {
             let validators = Validators::of(entry.head().headers());
             validating = !validators.is_empty() && matches!(*request.method(), Method::GET | Method::HEAD);
+            // What is asked of the origin is the cache's question; the client's own is answered from the outcome.
+            request.headers_mut().remove(IF_NONE_MATCH);
+            request.headers_mut().remove(IF_MODIFIED_SINCE);
             if validating {
                 validators.apply_to(request.headers_mut());
             }

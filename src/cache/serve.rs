@@ -108,6 +108,7 @@ impl<St, F, P> Shared<St, F, P> {
 
     /// 504, as RFC 9111 §5.2.1.7 has it for a request that wants nothing but what is kept.
     pub(super) fn only_if_cached(&self, status: CacheStatus) -> Response<Served> {
+        self.stats.only_if_cached.increment();
         let mut response = Response::new(Served::Empty);
         *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -114,7 +114,10 @@ where
     match shared.lookup(begun).await {
         Lookup::Answer(response) => Ok(response.map(CacheBody::served)),
         Lookup::Stale(response, miss) => {
-            tokio::spawn(refresh(inner, miss));
+            // Without a runtime there is nobody to refresh it; the next request may have one.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(refresh(inner, miss));
+            }
             Ok(response.map(CacheBody::served))
         }
         Lookup::Miss(miss) => {

@@ -13,7 +13,7 @@ use tokio::{runtime::Handle as Runtime, sync::Semaphore};
 use super::{Replay, purges::Purges};
 use crate::{
     clock::{Clock, SystemClock},
-    coalesce::Flights,
+    coalesce::{Flights, Lead},
     entry::Entry,
     key::Key,
     policy::completeness::{Completeness, EndOfStream},
@@ -122,10 +122,11 @@ where
     St: Store,
 {
     /// Writes an entry whose fetch began when `began` purges had been made. A store that answers at once has it when this
-    /// returns; for another the write goes on behind the response.
-    pub(super) fn put(self: &Arc<Self>, key: Key, entry: Entry, began: u64) {
+    /// returns; for another the write goes on behind the response, and the flight stays open until it is done.
+    pub(super) fn put(self: &Arc<Self>, key: Key, entry: Entry, began: u64, lead: Option<Lead>) {
         let shared = self.clone();
         self.write(async move {
+            let _lead = lead;
             if shared.purges.forbid(began, &key, &entry) {
                 return shared.stats.outdated.increment();
             }

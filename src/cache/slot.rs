@@ -39,6 +39,14 @@ impl Slot {
         Self { key, entry, reason: Forward::VaryMiss, primary: primary.clone(), first: Some(first) }
     }
 
+    /// Whether another look-up found another entry.
+    pub(super) fn differs_from(&self, earlier: &Self) -> bool {
+        match (&self.entry, &earlier.entry) {
+            (Some(now), Some(then)) => !now.is_same(then),
+            (now, then) => now.is_some() != then.is_some(),
+        }
+    }
+
     /// Where a response with this `Vary` is to be kept, and which requests it answers then. `None`: nowhere.
     pub(super) fn place(&self, vary: Option<&Vary>, request: &HeaderMap) -> Option<(Key, Option<Variant>)> {
         let names = match vary {

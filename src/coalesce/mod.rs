@@ -24,6 +24,7 @@ use crate::{
     body::{Joiner, Tee},
     entry::Head,
     key::Key,
+    tag::Selector,
 };
 
 type Digest = [u8; 32];
@@ -41,6 +42,7 @@ pub(crate) struct Flights {
 }
 
 struct Flight {
+    key: Key,
     state: watch::Sender<State>,
 }
 
@@ -68,6 +70,19 @@ pub(crate) enum Entered {
     Follow(Follow),
     /// Fetch for itself: answers to such requests can't be kept.
     Alone,
+}
+
+impl Flight {
+    fn may_be(&self, selector: &Selector) -> bool {
+        match (selector, &*self.state.borrow()) {
+            // A variant has a key of its own, but its parent's label.
+            (Selector::Key(key), _) => key.label() == self.key.label(),
+            (_, State::Live(live)) => selector.matches(&self.key, live.head.tag_list()),
+            // Its tags are not known yet.
+            (Selector::Tag(_), _) => true,
+            (_, _) => selector.matches(&self.key, &[]),
+        }
+    }
 }
 
 impl Flights {
@@ -98,15 +113,15 @@ impl Flights {
         (!shard.contains_key(key.digest())).then(|| self.begin(&mut shard, key))
     }
 
-    /// From now on nobody joins a fetch that is under way.
-    pub(crate) fn close(&self) {
+    /// From now on nobody joins a fetch that is under way and is meant, or may turn out to be.
+    pub(crate) fn close(&self, selector: &Selector) {
         for shard in &self.shards {
-            lock(shard).clear();
+            lock(shard).retain(|_, flight| !flight.may_be(selector));
         }
     }
 
     fn begin(self: &Arc<Self>, shard: &mut HashMap<Digest, Arc<Flight>>, key: &Key) -> Lead {
-        let flight = Arc::new(Flight { state: watch::Sender::new(State::Pending) });
+        let flight = Arc::new(Flight { key: key.clone(), state: watch::Sender::new(State::Pending) });
         shard.insert(*key.digest(), flight.clone());
         Lead { flights: self.clone(), digest: *key.digest(), flight }
     }
