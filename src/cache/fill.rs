@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Request, Response, StatusCode,
-    header::{AGE, CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{AGE, CONTENT_LENGTH, DATE, TRANSFER_ENCODING},
     request, response,
 };
 use http_body::Body;
@@ -29,7 +29,7 @@ use crate::{
     header::{
         cache_control::RequestDirectives,
         cache_status::{CacheStatus, Forward},
-        hop_by_hop, media_type,
+        date, hop_by_hop, media_type,
         vary::Vary,
     },
     key::Key,
@@ -221,7 +221,7 @@ where
     }
 
     /// The origin says that the stored response still holds (RFC 9111 §4.3.4).
-    fn confirm(self, update: &HeaderMap, now: SystemTime) -> Response<Served> {
+    fn confirm(mut self, update: &HeaderMap, now: SystemTime) -> Response<Served> {
         if !self.behind_response {
             self.shared.stats.revalidated.increment();
         }
@@ -232,6 +232,10 @@ where
         };
         let mut update = update.clone();
         hop_by_hop::remove(&mut update);
+        // A response without a date is dated by who receives it (RFC 9110 §6.6.1); the stored date would make it old.
+        if !update.contains_key(DATE) {
+            update.insert(DATE, date::format(now));
+        }
         let headers = freshened(entry.head().headers(), &update);
         let mut parts = Response::new(()).into_parts().0;
         parts.status = entry.head().status();
@@ -259,9 +263,11 @@ where
         };
         let client = (&self.client.method, &self.client.headers);
         let response = self.shared.serve_if_modified(&entry, &self.slot.key, client, now, status);
-        if !self.serves(entry.head()) {
+        match self.lead.take() {
+            Some(lead) if self.serves(entry.head()) => lead.share(entry),
             // It has to be confirmed for each request: they need not wait for each other.
-            self.let_go(true);
+            Some(lead) => lead.release(coalesce::until(now, self.shared.settings.uncacheable_for)),
+            None => {}
         }
         response
     }

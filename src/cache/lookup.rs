@@ -4,7 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Request, Response,
+    HeaderMap, Method, Request, Response, StatusCode,
     header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, UPGRADE},
     request,
 };
@@ -205,7 +205,7 @@ where
                 return Lookup::Bypass(request, detailed(CacheStatus::forward(reason), "conditional"));
             }
             // What is being fetched since before a request can't be the new answer that it asks for.
-            let joins = self.settings.coalesce && reason != Forward::Request;
+            let joins = self.settings.coalesce && reason != Forward::Request && !asked.directives.no_cache;
             let entered = if joins {
                 self.flights.enter(&slot.key, now)
             } else {
@@ -223,13 +223,24 @@ where
                 Entered::Follow(follow) => match follow.wait().await {
                     Followed::Live(head, body) => {
                         let now = self.now();
-                        let mine = head.selecting().is_none_or(|variant| variant.answers(&asked.head.headers));
-                        if mine && self.policy.reuse(&asked.directives, &head, now) == Reuse::Serve {
-                            self.stats.collapsed.increment();
-                            let mut status = CacheStatus::forward(reason);
-                            status.fwd_status = Some(head.status().as_u16());
-                            status.collapsed = true;
+                        let headers = &asked.head.headers;
+                        if let Some(variant) = head.selecting().filter(|variant| !variant.answers(headers)) {
+                            // Not for this request; but now it is known what counts.
+                            asked.slot = Some(self.slot_beside(&asked.key, variant, headers).await);
+                            continue;
+                        }
+                        if self.policy.reuse(&asked.directives, &head, now) == Reuse::Serve {
+                            let status = self.collapsed(reason, head.status());
                             return Lookup::Answer(self.serve_live(&head, &slot.key, body, now, status));
+                        }
+                        return Lookup::Miss(self.miss(asked, slot, reason, None, now));
+                    }
+                    Followed::Kept(entry) => {
+                        let now = self.now();
+                        if self.policy.reuse(&asked.directives, entry.head(), now) == Reuse::Serve {
+                            let status = self.collapsed(reason, StatusCode::NOT_MODIFIED);
+                            let client = (&asked.head.method, &asked.head.headers);
+                            return Lookup::Answer(self.serve_if_modified(&entry, &slot.key, client, now, status));
                         }
                         return Lookup::Miss(self.miss(asked, slot, reason, None, now));
                     }
@@ -241,6 +252,14 @@ where
                 },
             }
         }
+    }
+
+    fn collapsed(&self, reason: Forward, fwd_status: StatusCode) -> CacheStatus {
+        self.stats.collapsed.increment();
+        let mut status = CacheStatus::forward(reason);
+        status.fwd_status = Some(fwd_status.as_u16());
+        status.collapsed = true;
+        status
     }
 
     fn stale<B>(self: Arc<Self>, asked: Asked<B>, slot: Slot, now: SystemTime) -> Lookup<St, F, P, B> {

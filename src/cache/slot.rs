@@ -26,17 +26,36 @@ pub(super) struct Slot {
     /// Why there may be none.
     pub(super) reason: Forward,
     primary: Key,
-    /// The entry under the primary key, whose variant the others go by.
-    first: Option<Entry>,
+    first: First,
+}
+
+/// What lies under the primary key, whose variant the others go by.
+#[derive(Debug)]
+enum First {
+    Absent,
+    Stored(Entry),
+    /// It is being fetched.
+    Coming(Variant),
+}
+
+impl First {
+    fn variant(&self) -> Option<&Variant> {
+        match self {
+            Self::Absent => None,
+            Self::Stored(entry) => entry.head().selecting(),
+            Self::Coming(variant) => Some(variant),
+        }
+    }
 }
 
 impl Slot {
     fn primary(key: &Key, entry: Option<Entry>) -> Self {
-        Self { key: key.clone(), first: entry.clone(), entry, reason: Forward::UriMiss, primary: key.clone() }
+        let first = entry.clone().map_or(First::Absent, First::Stored);
+        Self { key: key.clone(), first, entry, reason: Forward::UriMiss, primary: key.clone() }
     }
 
-    fn variant(primary: &Key, first: Entry, key: Key, entry: Option<Entry>) -> Self {
-        Self { key, entry, reason: Forward::VaryMiss, primary: primary.clone(), first: Some(first) }
+    fn variant(primary: &Key, first: First, key: Key, entry: Option<Entry>) -> Self {
+        Self { key, entry, reason: Forward::VaryMiss, primary: primary.clone(), first }
     }
 
     /// Whether another look-up found another entry.
@@ -54,7 +73,7 @@ impl Slot {
             Some(Vary::Fields(names)) => names,
             Some(_) => return None,
         };
-        match self.first.as_ref().and_then(|first| first.head().selecting()) {
+        match self.first.variant() {
             Some(first) if same_names(first, names) && !first.answers(request) => {
                 let variant = first.like(request);
                 Some((variant_key(&self.primary, &variant), Some(variant)))
@@ -103,7 +122,15 @@ impl<St: Store, F, P> Shared<St, F, P> {
             Peek::Absent => None,
             Peek::Unknown => return None,
         };
-        Some(Slot::variant(key, entry, other, found))
+        Some(Slot::variant(key, First::Stored(entry), other, found))
+    }
+
+    /// The slot of a request, beside a variant that is being fetched.
+    pub(super) async fn slot_beside(&self, key: &Key, first: &Variant, request: &HeaderMap) -> Slot {
+        let variant = first.like(request);
+        let other = variant_key(key, &variant);
+        let found = self.get(&other).await;
+        Slot::variant(key, First::Coming(first.clone()), other, found)
     }
 
     /// The slot of a request.
@@ -112,7 +139,7 @@ impl<St: Store, F, P> Shared<St, F, P> {
         match elsewhere(key, &entry, request) {
             Some(other) => {
                 let found = self.get(&other).await;
-                Slot::variant(key, entry, other, found)
+                Slot::variant(key, First::Stored(entry), other, found)
             }
             None => Slot::primary(key, Some(entry)),
         }

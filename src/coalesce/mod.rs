@@ -4,6 +4,7 @@
 //! then read the body live. What may happen to a flight:
 //!
 //! - **published**: the answer can be kept; every follower has a seat at its body.
+//! - **kept**: what was stored still holds; every follower gets it.
 //! - **released**: it can't; followers fetch for themselves, in parallel.
 //! - **abandoned**: the leader went away before the head came; one of the followers leads instead.
 
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 pub(crate) use self::detach::Detachable;
 use crate::{
     body::{Joiner, Tee},
-    entry::Head,
+    entry::{Entry, Head},
     key::Key,
     tag::Selector,
 };
@@ -50,6 +51,7 @@ struct Flight {
 enum State {
     Pending,
     Live(Live),
+    Kept(Entry),
     Released,
     Abandoned,
 }
@@ -78,6 +80,7 @@ impl Flight {
             // A variant has a key of its own, but its parent's label.
             (Selector::Key(key), _) => key.label() == self.key.label(),
             (_, State::Live(live)) => selector.matches(&self.key, live.head.tag_list()),
+            (_, State::Kept(entry)) => selector.matches(&self.key, entry.head().tag_list()),
             // Its tags are not known yet.
             (Selector::Tag(_), _) => true,
             (_, _) => selector.matches(&self.key, &[]),
@@ -160,6 +163,11 @@ impl Lead {
         self.flight.state.send_replace(State::Live(live));
     }
 
+    /// Gives the followers what is stored.
+    pub(crate) fn share(self, entry: Entry) {
+        self.flight.state.send_replace(State::Kept(entry));
+    }
+
     /// Sends the followers to fetch for themselves. With a time, those that come until then don't wait for each other either.
     pub(crate) fn release(self, uncacheable_until: Option<SystemTime>) {
         if let Some(until) = uncacheable_until {
@@ -224,6 +232,8 @@ pub(crate) struct Follow {
 pub(crate) enum Followed {
     /// Here is the answer.
     Live(Arc<Head>, Tee),
+    /// Here is the answer, which was stored before.
+    Kept(Entry),
     /// Fetch for yourself.
     Released,
     /// Begin again: look the key up, and lead if nobody does.
@@ -242,6 +252,7 @@ impl Follow {
                 Some(reader) => Followed::Live(live.head, reader),
                 None => Followed::Released,
             },
+            State::Kept(entry) => Followed::Kept(entry),
             State::Released => Followed::Released,
             State::Abandoned | State::Pending => Followed::Abandoned,
         }

@@ -198,6 +198,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_generated_is_no_other_credentials_either() {
+        let key = |name: &str, value: &str| {
+            let request = Request::get("http://api.example/v1/files/f1/content").header(name, value);
+            let head = request.body(()).expect("request").into_parts().0;
+            Fingerprint::new().key(&head, &Bytes::new())
+        };
+        for name in ["x-api-key", "api-key", "x-goog-api-key", "authorization"] {
+            assert_ne!(key(name, "alice"), key(name, "bob"), "{name}");
+        }
+    }
+
+    #[test]
     fn what_depends_on_more_than_the_request_has_no_key() {
         for body in [
             r#"{"model":"m","store":true}"#,

@@ -56,10 +56,8 @@ impl Tee {
         B::Error: Into<BoxError>,
     {
         let over = source.is_end_stream();
-        let mut queue = Queue::new(options, Box::new(on_end));
-        let finished = if over { queue.finish(End::Clean) } else { None };
+        let queue = Queue::new(options, Box::new(on_end));
         let source = (!over).then(|| source.map_err(Into::into).boxed_unsync());
-        Finished::run(finished);
         Self { shared: Arc::new(Shared { queue: Mutex::new(queue), source: Mutex::new(source) }), slot: 0 }
     }
 
@@ -82,7 +80,13 @@ impl Tee {
             }
             queue.wakes
         };
-        let Some(body) = source.as_mut() else { return Poll::Ready(()) };
+        let Some(body) = source.as_mut() else {
+            // An empty body, which ends when it is first looked at.
+            let finished = lock(&self.shared.queue).finish(End::Clean);
+            drop(source);
+            Finished::run(finished);
+            return Poll::Ready(());
+        };
         let waker = Waker::from(self.shared.clone());
         let polled = Pin::new(&mut *body).poll_frame(&mut Context::from_waker(&waker));
         let over = body.is_end_stream();
@@ -148,8 +152,9 @@ impl Body for Tee {
     }
 
     fn is_end_stream(&self) -> bool {
+        let over = lock(&self.shared.source).is_none();
         let queue = lock(&self.shared.queue);
-        matches!(queue.end, Some(End::Clean)) && !queue.has_piece(self.slot)
+        over && !matches!(queue.end, Some(End::Failed(_))) && !queue.has_piece(self.slot)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -167,14 +172,16 @@ impl Drop for Tee {
     fn drop(&mut self) {
         let mut spent = None;
         let mut abandoned = false;
+        let source_is_gone = lock(&self.shared.source).is_none();
         let (finished, wakers) = {
             let mut queue = lock(&self.shared.queue);
             queue.readers[self.slot] = None;
             let wakers = queue.trim();
+            let empty = source_is_gone && queue.end.is_none();
             let unread = queue.end.is_none() && queue.readers.iter().all(Option::is_none);
             if !unread {
                 (None, wakers)
-            } else if queue.options.announced == Some(queue.total) {
+            } else if empty || queue.options.announced == Some(queue.total) {
                 abandoned = true;
                 // A server stops reading when it has sent what Content-Length says, before the body says that it is over.
                 (queue.finish(End::Clean), wakers)

@@ -229,6 +229,67 @@ async fn every_reader_hears_of_a_failure() {
     }
 }
 
+/// A body that gives way before each frame, as one does whose task's budget is spent.
+struct GivesWay(u8, bool);
+
+impl Body for GivesWay {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.1 = !self.1;
+        if self.1 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.0 -= 1;
+        Poll::Ready((self.0 > 0).then(|| Ok(Frame::data(Bytes::from_static(b"x")))))
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_gives_way_is_not_asked_for_ever() {
+    let mut tee = Tee::new(GivesWay(3, false), options(100), |_| {});
+    let count = Arc::new(Count::default());
+    assert!(poll(&mut tee, &count).is_pending(), "its reader gives way too");
+    assert_eq!(count.0.load(Ordering::SeqCst), 1, "and asks again later");
+    assert_eq!(text(tee).await.expect("clean"), "xx");
+}
+
+#[tokio::test]
+async fn over_the_limit_the_last_reader_lets_go_of_the_source() {
+    for finish in [None, Some(Duration::from_secs(60))] {
+        let (sender, mut tee, _) = tee(TeeOptions { finish, ..options(1) });
+        send(&sender, "abc");
+        frame(&mut tee).await;
+        assert!(poll(&mut tee, &Arc::default()).is_pending());
+        drop(tee);
+        assert!(sender.is_closed(), "nothing is read that can't be kept");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_grows_too_large_behind_its_readers_is_let_go() {
+    let (sender, tee, outcome) = tee(TeeOptions { finish: Some(Duration::from_secs(60)), ..options(4) });
+    drop(tee);
+    send(&sender, "abc");
+    send(&sender, "def");
+    sender.closed().await;
+    assert!(matches!(outcome.lock().expect("lock")[..], [Ended::TooLarge]));
+}
+
+#[tokio::test]
+async fn a_body_in_crumbs_takes_no_more_memory_than_its_limit_allows() {
+    let (sender, mut tee, outcome) = tee(options(16));
+    for _ in 0..5000 {
+        send(&sender, "");
+    }
+    send(&sender, "x");
+    assert_eq!(frame(&mut tee).await, "x");
+    assert_eq!(lock(&tee.shared.queue).total, 1);
+    assert!(outcome.lock().expect("lock").is_empty());
+}
+
 proptest! {
     /// Readers join, read, stall and leave at random; whoever reads to the end has read everything.
     #[test]

@@ -171,7 +171,7 @@ impl Error for Invalid {}
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_DEPTH, Value, parse};
+    use super::{MAX_DEPTH, MAX_VALUES, Value, parse};
 
     #[test]
     fn members_are_found_by_their_unescaped_name() {
@@ -183,6 +183,14 @@ mod tests {
         assert_eq!(value.get("z").and_then(Value::as_array).map(<[_]>::len), Some(2));
         assert_eq!(value.get("missing"), None);
         assert_eq!(value.get("model").and_then(|model| model.get("model")), None);
+    }
+
+    #[test]
+    fn a_document_of_very_many_values_is_not_read() {
+        let array = |values: usize| format!("[{}1]", "1,".repeat(values - 2));
+        assert!(parse(array(MAX_VALUES).as_bytes()).is_ok());
+        let invalid = parse(array(MAX_VALUES + 1).as_bytes()).expect_err("too many");
+        assert_eq!(invalid.to_string(), "invalid JSON at byte 1048575: more values than are read");
     }
 
     #[test]
