@@ -28,6 +28,9 @@ use tower::Service;
 
 use crate::options::Profile;
 
+/// How many fields an upstream's answer may have; hyper's own limit is a hundred.
+const MAX_FIELDS: usize = 512;
+
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -82,7 +85,10 @@ where
             )
         };
         let connector = tls.https_or_http().enable_all_versions().wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .http1_max_headers(MAX_FIELDS)
+            .build(connector);
         let target = Target::new(upstream).context("--upstream takes an http:// or https:// URL with a host")?;
         Ok(Self { shared: Arc::new(Shared { client, target, profile }), peer: None })
     }
@@ -110,7 +116,8 @@ impl Target {
         if !self.prefix.is_empty() && path.path().split('/').any(climbs) {
             return None;
         }
-        let path = if self.prefix.is_empty() { path } else { format!("{}{path}", self.prefix).parse().ok()? };
+        let path =
+            if self.prefix.is_empty() || path == "*" { path } else { format!("{}{path}", self.prefix).parse().ok()? };
         Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path).build().ok()
     }
 }

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Parser, ValueEnum};
-use http::{Uri, uri::Scheme};
+use http::{
+    Uri,
+    uri::{Authority, Scheme},
+};
 use larder::{ConfigError, store::Memory};
 
 /// A caching reverse proxy for LLM APIs and plain HTTP.
@@ -100,7 +103,13 @@ fn upstream(text: &str) -> Result<Uri, String> {
     let takes = "takes an http:// or https:// URL with a host and no query, such as https://api.openai.com";
     let uri: Uri = text.parse().map_err(|error| format!("{takes}; {error}"))?;
     let web = uri.scheme() == Some(&Scheme::HTTP) || uri.scheme() == Some(&Scheme::HTTPS);
-    let plain = uri.query().is_none() && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    // A port that is out of range reads as none, with its digits left in.
+    let port = |authority: &Authority| {
+        let after_host = authority.as_str().strip_prefix(authority.host());
+        after_host == Some("") || (authority.port_u16().is_some_and(|port| port > 0))
+    };
+    let plain = uri.query().is_none()
+        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@') && port(authority));
     if web && plain && uri.host().is_some_and(|host| !host.is_empty()) { Ok(uri) } else { Err(takes.into()) }
 }
 
@@ -140,7 +149,10 @@ fn threads(text: &str) -> Result<usize, String> {
 
 fn log(text: &str) -> Result<String, String> {
     let takes = "takes error, warn, info, debug, trace, or tracing directives such as larder=debug";
-    tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|_| takes.into())
+    // A word that is no level would be taken for a target, and silence all others.
+    let level = text.contains(['=', ',']) || text.parse::<tracing::level_filters::LevelFilter>().is_ok();
+    let valid = level && tracing_subscriber::EnvFilter::try_new(text).is_ok();
+    if valid { Ok(text.to_owned()) } else { Err(takes.into()) }
 }
 
 fn cores() -> usize {

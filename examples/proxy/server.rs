@@ -64,7 +64,7 @@ where
     P: Policy,
 {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -153,7 +153,9 @@ fn admit(upstream: &Upstream, request: &mut Request<Incoming>) -> Result<(), Box
     }
     // A target that names a host overrides the field (RFC 9112 §3.2.2); HTTP/2 has no field at all.
     if let Some(authority) = request.uri().authority() {
-        let host = HeaderValue::from_str(authority.as_str());
+        // Credentials in a target are no part of the host.
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let host = HeaderValue::from_str(host);
         let host = host.map_err(|_| bad_request("the request's host can't be read"))?;
         request.headers_mut().insert(HOST, host);
     } else if request.headers().get_all(HOST).iter().count() > 1 {
