@@ -1,0 +1,48 @@
+//! `CacheLayer` over scripted origins.
+
+mod coalesce;
+mod conformance;
+mod crowd;
+mod directives;
+mod faults;
+mod fingerprint;
+mod framing;
+mod leak;
+mod mended;
+mod purge;
+mod readiness;
+mod request_body;
+mod revalidate;
+mod serve;
+mod stale;
+mod stored;
+mod stream;
+mod tenancy;
+mod vary;
+mod wakes;
+
+use std::time::Duration;
+
+use larder::{
+    CacheLayer,
+    cache::Builder,
+    clock::ManualClock,
+    fingerprint::RequestFingerprint,
+    policy::{Rfc9111, Ttl},
+    store::Memory,
+};
+
+use crate::support::memory;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A cache as HTTP has it.
+fn http(clock: &ManualClock) -> Builder<Memory, RequestFingerprint, Rfc9111> {
+    CacheLayer::builder(memory(clock)).clock(clock.clone())
+}
+
+/// A cache that keeps everything for a minute, whatever the origin says, and reads JSON bodies.
+fn minute(clock: &ManualClock) -> Builder<Memory, RequestFingerprint, Ttl> {
+    http(clock).fingerprint(RequestFingerprint::new().json_body(1 << 20)).policy(Ttl::new(MINUTE).override_origin(true))
+}

@@ -1,0 +1,42 @@
+//! What the tests share: scripted origins, stores that fail when they are told to, and short words for requests.
+
+mod body;
+mod exchange;
+mod origin;
+mod socket;
+mod store;
+mod waker;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+pub(crate) use self::{
+    body::{Body, Feed, channel, counted, empty, full, pieces},
+    exchange::{Reply, ask, data, frame, get, heard, post, read, reply, said, text},
+    origin::{Held, Origin, Refused},
+    socket::{Step, Wire, client},
+    store::{Far, Fault, memory},
+    waker::Wakes,
+};
+
+/// A future that was polled once and has to wait: a request that is under way, without a task of its own.
+pub(crate) fn begun<F: Future>(future: F) -> Pin<Box<F>> {
+    let mut future = Box::pin(future);
+    assert!(poll_once(&mut future).is_pending(), "it has to wait for something");
+    future
+}
+
+/// Polls without being woken later.
+pub(crate) fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Lets every task that can go on do so. The test's runtime has one thread, so what waits after this waits for the test.
+pub(crate) async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
