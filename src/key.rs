@@ -3,8 +3,11 @@
 //! A [`Key`] is made by a [`KeyBuilder`] from named fields. Names and values are hashed with their lengths in
 //! front, so that no bytes can be moved from one field into the next without changing the key, and under a
 //! schema version, so that a change of the scheme never reads what an older one wrote.
+//!
+//! A cache is asked for the same things over and over, so each thread remembers the keys that it made last, by all the bytes
+//! that went into them.
 
-use std::{fmt, hash, str::FromStr, sync::Arc};
+use std::{cell::RefCell, fmt, hash, str::FromStr, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
@@ -125,6 +128,8 @@ pub struct KeyBuilder {
     hash: Sha256,
     /// What is still to be hashed: a hasher costs more by the call than by the byte.
     pending: Buffer<GATHERED>,
+    /// Whether some of it has been hashed already.
+    flushed: bool,
     label: Buffer<MAX_LABEL>,
 }
 
@@ -134,7 +139,7 @@ const GATHERED: usize = 256;
 impl KeyBuilder {
     /// Begins a key of a kind: `scheme` keeps the keys of different fingerprints apart.
     pub fn new(scheme: &str) -> Self {
-        let mut builder = Self { hash: Sha256::new(), pending: Buffer::new(), label: Buffer::new() };
+        let mut builder = Self { hash: Sha256::new(), pending: Buffer::new(), flushed: false, label: Buffer::new() };
         builder.prefixed(SCHEMA);
         builder.prefixed(scheme.as_bytes());
         builder
@@ -172,17 +177,46 @@ impl KeyBuilder {
     /// The finished key.
     #[must_use]
     pub fn finish(mut self) -> Key {
+        self.make()
+    }
+
+    /// As [`Self::finish`], in place; once.
+    pub(crate) fn make(&mut self) -> Key {
         let label = self.label;
         self.add("label", label.bytes());
+        if self.flushed {
+            return self.digest(label.bytes());
+        }
+        let pending = self.pending;
+        RECENT.with_borrow_mut(|recent| recent.get_or_make(pending.bytes(), || self.digest(label.bytes())))
+    }
+
+    fn digest(&mut self, label: &[u8]) -> Key {
         self.hash.update(self.pending.bytes());
         // Labels are ASCII: see `is_label_byte`.
-        Key { digest: self.hash.finalize().into(), label: str::from_utf8(label.bytes()).unwrap_or_default().into() }
+        let label = str::from_utf8(label).unwrap_or_default().into();
+        Key { digest: self.hash.finalize_reset().into(), label }
     }
 
     /// As [`Self::field`], in place.
+    #[inline]
     pub(crate) fn add(&mut self, name: &str, value: &[u8]) {
-        self.prefixed(name.as_bytes());
-        self.prefixed(value);
+        let (name, split) = (name.as_bytes(), name.len() + 1);
+        let free = self.pending.bytes[self.pending.len..].get_mut(..split + 1 + value.len());
+        match free {
+            // The common case at once: both lengths take a byte, and there is room.
+            Some(free) if split <= 0x80 && value.len() < 0x80 => {
+                free[0] = name.len() as u8;
+                free[1..split].copy_from_slice(name);
+                free[split] = value.len() as u8;
+                free[split + 1..].copy_from_slice(value);
+                self.pending.len += split + 1 + value.len();
+            }
+            Some(_) | None => {
+                self.prefixed(name);
+                self.prefixed(value);
+            }
+        }
     }
 
     /// As [`Self::label`], in place.
@@ -209,13 +243,17 @@ impl KeyBuilder {
         if bytes.len() > GATHERED - self.pending.len {
             self.hash.update(self.pending.bytes());
             self.pending.len = 0;
+            self.flushed = true;
         }
         match self.pending.bytes[self.pending.len..].get_mut(..bytes.len()) {
             Some(free) => {
                 free.copy_from_slice(bytes);
                 self.pending.len += bytes.len();
             }
-            None => self.hash.update(bytes),
+            None => {
+                self.hash.update(bytes);
+                self.flushed = true;
+            }
         }
     }
 }
@@ -230,6 +268,51 @@ impl fmt::Debug for KeyBuilder {
 
 fn is_label_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'*' | b'?' | b'[' | b']' | b'{' | b'}' | b'\\' | b'"')
+}
+
+thread_local! {
+    static RECENT: RefCell<Recent> = const { RefCell::new(Recent(Vec::new())) };
+}
+
+/// The keys that a thread made last, each at a place that its bytes name. All bytes are compared, so that no two requests are
+/// ever taken for one.
+struct Recent(Vec<Option<(Buffer<GATHERED>, Key)>>);
+
+impl Recent {
+    /// About 100 KiB.
+    const PLACES: usize = 256;
+
+    fn get_or_make(&mut self, bytes: &[u8], make: impl FnOnce() -> Key) -> Key {
+        if self.0.is_empty() {
+            self.0.resize_with(Self::PLACES, || None);
+        }
+        let place = &mut self.0[Self::place(bytes)];
+        if let Some((known, key)) = place
+            && known.bytes() == bytes
+        {
+            return key.clone();
+        }
+        let key = make();
+        let mut known = Buffer::new();
+        known.bytes[..bytes.len()].copy_from_slice(bytes);
+        known.len = bytes.len();
+        *place = Some((known, key.clone()));
+        key
+    }
+
+    /// Any function of the bytes will do; one that is bad at it costs time, and no more.
+    fn place(bytes: &[u8]) -> usize {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut hash = bytes.len() as u64;
+        for word in words {
+            hash = (hash.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(ODD);
+        }
+        for byte in rest {
+            hash = (hash.rotate_left(23) ^ u64::from(*byte)).wrapping_mul(ODD);
+        }
+        (hash >> 56) as usize % Self::PLACES
+    }
 }
 
 /// Bytes in place.
@@ -276,6 +359,18 @@ mod tests {
         assert_eq!(key.label(), "chat:_a______");
         let long = KeyBuilder::new("test").label(&"x".repeat(1000)).finish();
         assert_eq!(long.label().len(), MAX_LABEL);
+    }
+
+    #[test]
+    fn a_key_that_is_remembered_is_the_one_that_would_be_made() {
+        let make = |name: &str| KeyBuilder::new("test").field("name", name).label("label").finish();
+        let names: Vec<String> = (0..2000).map(|name| "x".repeat(name % 300) + &name.to_string()).collect();
+        let first: Vec<_> = names.iter().map(|name| make(name)).collect();
+        for (name, key) in names.iter().zip(&first) {
+            assert_eq!((&make(name), make(name).label()), (key, "label"));
+            let fresh = std::thread::scope(|scope| scope.spawn(|| make(name)).join().expect("joined"));
+            assert_eq!(&fresh, key, "a thread that remembers nothing makes the same");
+        }
     }
 
     #[test]

@@ -21,7 +21,6 @@ mod server;
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use http::{HeaderName, header::HOST};
 use larder::{
     CacheLayer,
@@ -38,7 +37,7 @@ use self::{
 };
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::of_process();
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

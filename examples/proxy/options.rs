@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
-use clap::{Parser, ValueEnum};
+use clap::{
+    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum, builder::BoolishValueParser, error::ErrorKind,
+    parser::ValueSource,
+};
 use http::{
     Uri,
     uri::{Authority, Scheme},
@@ -19,7 +22,7 @@ pub(crate) struct Options {
     pub(crate) upstream: Option<Uri>,
 
     /// Start a small built-in upstream that speaks OpenAI's API, and print requests to try
-    #[arg(long, conflicts_with = "upstream")]
+    #[arg(long, env = "LARDER_DEMO", value_parser = BoolishValueParser::new())]
     pub(crate) demo: bool,
 
     /// Where to listen; port 0 takes a free one
@@ -58,6 +61,28 @@ pub(crate) struct Options {
     /// What is logged: error, warn, info, debug, trace, or tracing directives
     #[arg(long, env = "LARDER_LOG", value_name = "LEVEL", default_value = "info", value_parser = log)]
     pub(crate) log: String,
+}
+
+impl Options {
+    /// The options of this process; what makes no sense ends it.
+    pub(crate) fn of_process() -> Self {
+        let mut command = Self::command();
+        let matches = command.get_matches_mut();
+        let mut options = match Self::from_arg_matches(&matches) {
+            Ok(options) => options,
+            Err(error) => error.format(&mut command).exit(),
+        };
+        if options.demo && options.upstream.is_some() {
+            // An upstream in the environment is there for other days; both flags at once are a mistake.
+            if matches.value_source("upstream") == Some(ValueSource::CommandLine) {
+                let problem =
+                    "the argument '--demo' brings an upstream of its own and cannot be used with '--upstream <URL>'";
+                command.error(ErrorKind::ArgumentConflict, problem).exit();
+            }
+            options.upstream = None;
+        }
+        options
+    }
 }
 
 /// What is cached.
@@ -150,8 +175,9 @@ fn threads(text: &str) -> Result<usize, String> {
 fn log(text: &str) -> Result<String, String> {
     let takes = "takes error, warn, info, debug, trace, or tracing directives such as larder=debug";
     // A word that is no level would be taken for a target, and silence all others.
-    let level = text.contains(['=', ',']) || text.parse::<tracing::level_filters::LevelFilter>().is_ok();
-    let valid = level && tracing_subscriber::EnvFilter::try_new(text).is_ok();
+    let is_level = |part: &str| part.trim().parse::<tracing::level_filters::LevelFilter>().is_ok();
+    let levels = text.split(',').all(|part| part.contains(['=', '[', ']', '}']) || is_level(part));
+    let valid = levels && tracing_subscriber::EnvFilter::try_new(text).is_ok();
     if valid { Ok(text.to_owned()) } else { Err(takes.into()) }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     },
     key::Key,
     policy::{Admission, Policy, Reuse},
-    store::Store,
+    store::{Peek, Store},
 };
 
 /// What is to be done with a request.
@@ -93,7 +93,16 @@ where
         let Some(key) = self.key(&head, &Bytes::new()) else {
             return self.bypassed(head, ReplayBody::new(body), CacheStatus::forward(Forward::Bypass));
         };
-        let slot = self.peek(&key, &head.headers);
+        let peeked = self.store.peek(&key);
+        if let Peek::Found(entry) = &peeked
+            && entry.head().selecting().is_none_or(|variant| variant.answers(&head.headers))
+        {
+            let now = self.now();
+            if self.policy.reuse(&directives, entry.head(), now) == Reuse::Serve {
+                return Begun::Answer(self.hit(entry, &key, (&head.method, &head.headers), now));
+            }
+        }
+        let slot = self.peeked(peeked, &key, &head.headers);
         if let Some(Slot { entry: Some(entry), key, .. }) = &slot {
             let now = self.now();
             if self.policy.reuse(&directives, entry.head(), now) == Reuse::Serve {

@@ -1,6 +1,6 @@
 //! Makes responses out of what is kept.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
@@ -17,7 +17,11 @@ use super::{
 use crate::{
     body::Tee,
     entry::{Entry, Head},
-    header::{age, cache_status::CacheStatus, validators},
+    header::{
+        age,
+        cache_status::{CacheStatus, Outcome},
+        validators,
+    },
     key::Key,
 };
 
@@ -35,6 +39,10 @@ pub(super) fn prepare(headers: &mut HeaderMap) {
 /// Says what the cache did, in a field and in the extensions.
 pub(crate) fn announce<B>(response: &mut Response<B>, status: CacheStatus) {
     let value = status.to_value(NAME);
+    announce_as(response, status, value);
+}
+
+fn announce_as<B>(response: &mut Response<B>, status: CacheStatus, value: HeaderValue) {
     match response.headers_mut().get_mut(CACHE_STATUS) {
         Some(first) if *first == PLACEHOLDER => *first = value,
         Some(_) => {
@@ -52,19 +60,47 @@ impl<St, F, P> Shared<St, F, P> {
     /// A kept response.
     pub(super) fn serve(&self, entry: &Entry, key: &Key, now: SystemTime, status: CacheStatus) -> Response<Served> {
         let body = Served::entry(entry.clone(), self.settings.replay);
-        self.respond(entry.head(), key, body, now, status)
+        self.respond_kept(entry, key, body, now, status)
+    }
+
+    fn respond_kept(
+        &self,
+        entry: &Entry,
+        key: &Key,
+        body: Served,
+        now: SystemTime,
+        mut status: CacheStatus,
+    ) -> Response<Served> {
+        let head = entry.head();
+        let age = head.lifetime().age(now);
+        self.show_key(&mut status, key);
+        let say = || [age::format(age), status.to_value(NAME)];
+        let [age, said] = match &status {
+            CacheStatus { outcome: Outcome::Hit, ttl: Some(ttl), key: None, detail: None, .. } => {
+                entry.said(age.as_secs(), *ttl, say)
+            }
+            _ => say(),
+        };
+        let mut response = bare(head, body);
+        response.headers_mut().insert(AGE, age);
+        announce_as(&mut response, status, said);
+        response
     }
 
     /// A response that another request fetches.
     pub(super) fn serve_live(
         &self,
-        head: &Arc<Head>,
+        head: &Head,
         key: &Key,
         body: Tee,
         now: SystemTime,
-        status: CacheStatus,
+        mut status: CacheStatus,
     ) -> Response<Served> {
-        self.respond(head, key, Served::Live(body), now, status)
+        let mut response = bare(head, Served::Live(body));
+        response.headers_mut().insert(AGE, age::format(head.lifetime().age(now)));
+        self.show_key(&mut status, key);
+        announce(&mut response, status);
+        response
     }
 
     /// A kept response, or 304 if its body is what the client has already (RFC 9110 §13.2.2).
@@ -81,28 +117,11 @@ impl<St, F, P> Shared<St, F, P> {
         if !(conditional && validators::not_modified(request, head.headers())) {
             return self.serve(entry, key, now, status);
         }
-        let mut response = self.respond(head, key, Served::Empty, now, status);
+        let mut response = self.respond_kept(entry, key, Served::Empty, now, status);
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, CONTENT_RANGE] {
             response.headers_mut().remove(name);
         }
-        response
-    }
-
-    fn respond(
-        &self,
-        head: &Head,
-        key: &Key,
-        body: Served,
-        now: SystemTime,
-        mut status: CacheStatus,
-    ) -> Response<Served> {
-        let mut response = Response::new(body);
-        *response.status_mut() = head.status();
-        *response.headers_mut() = head.headers().clone();
-        response.headers_mut().insert(AGE, age::format(head.lifetime().age(now)));
-        self.show_key(&mut status, key);
-        announce(&mut response, status);
         response
     }
 
@@ -121,6 +140,13 @@ impl<St, F, P> Shared<St, F, P> {
             status.key = Some(key.to_string());
         }
     }
+}
+
+fn bare(head: &Head, body: Served) -> Response<Served> {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status();
+    *response.headers_mut() = head.headers().clone();
+    response
 }
 
 /// The stored fields, brought up to date by a 304 (RFC 9111 §3.2): all but those that say how the stored body lies on the wire.

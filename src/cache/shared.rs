@@ -18,7 +18,7 @@ use crate::{
     key::Key,
     policy::completeness::{Completeness, EndOfStream},
     stats::Stats,
-    store::{Peek, Store},
+    store::Store,
 };
 
 /// How many writes to a store may be under way at once; further ones are dropped.
@@ -98,12 +98,10 @@ impl<St, F, P> Shared<St, F, P> {
 }
 
 impl<St: Store, F, P> Shared<St, F, P> {
-    /// Asks the store, if it answers in time.
+    /// Asks the store for an entry, if it answers in time.
     pub(super) async fn get(&self, key: &Key) -> Option<Entry> {
-        match self.store.peek(key) {
-            Peek::Found(entry) => return Some(entry),
-            Peek::Absent => return None,
-            Peek::Unknown => {}
+        if let Some(found) = self.unexpired(self.store.peek(key)) {
+            return found;
         }
         let found = tokio::time::timeout(self.settings.lookup_timeout, self.store.get(key)).await;
         match found {

@@ -111,18 +111,26 @@ fn elsewhere(primary: &Key, entry: &Entry, request: &HeaderMap) -> Option<Key> {
 impl<St: Store, F, P> Shared<St, F, P> {
     /// The slot of a request, if the store can tell without waiting.
     pub(super) fn peek(&self, key: &Key, request: &HeaderMap) -> Option<Slot> {
-        let entry = match self.store.peek(key) {
-            Peek::Found(entry) => entry,
-            Peek::Absent => return Some(Slot::primary(key, None)),
-            Peek::Unknown => return None,
-        };
+        self.peeked(self.store.peek(key), key, request)
+    }
+
+    /// The slot of a request, by what the store says of its key without waiting.
+    pub(super) fn peeked(&self, peeked: Peek, key: &Key, request: &HeaderMap) -> Option<Slot> {
+        let Some(entry) = self.unexpired(peeked)? else { return Some(Slot::primary(key, None)) };
         let Some(other) = elsewhere(key, &entry, request) else { return Some(Slot::primary(key, Some(entry))) };
-        let found = match self.store.peek(&other) {
-            Peek::Found(entry) => Some(entry),
-            Peek::Absent => None,
-            Peek::Unknown => return None,
-        };
+        let found = self.unexpired(self.store.peek(&other))?;
         Some(Slot::variant(key, First::Stored(entry), other, found))
+    }
+
+    /// What a store says without waiting, less what it should have dropped.
+    pub(super) fn unexpired(&self, peeked: Peek) -> Option<Option<Entry>> {
+        match peeked {
+            Peek::Found(entry) => {
+                Some(Some(entry).filter(|entry| entry.head().lifetime().kept_in(self.now()).is_some()))
+            }
+            Peek::Absent => Some(None),
+            Peek::Unknown => None,
+        }
     }
 
     /// The slot of a request, beside a variant that is being fetched.

@@ -7,7 +7,9 @@ mod frames;
 mod head;
 mod lifetime;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+use http::HeaderValue;
 
 pub use self::{
     frames::{Frames, FramesBuilder},
@@ -24,6 +26,15 @@ struct Stored {
     head: Arc<Head>,
     body: Frames,
     size: usize,
+    said: Mutex<Option<Said>>,
+}
+
+/// What was said of an entry last: it holds for a second, in which it may be served many times.
+#[derive(Debug)]
+struct Said {
+    age: u64,
+    ttl: i64,
+    fields: [HeaderValue; 2],
 }
 
 impl Entry {
@@ -32,7 +43,7 @@ impl Entry {
     pub fn new(head: impl Into<Arc<Head>>, body: Frames) -> Self {
         let head = head.into();
         let size = size_of::<Stored>() + head.size() + body.size();
-        Self(Arc::new(Stored { head, body, size }))
+        Self(Arc::new(Stored { head, body, size, said: Mutex::new(None) }))
     }
 
     /// Status, fields, lifetime, tags and variant.
@@ -51,6 +62,20 @@ impl Entry {
     #[must_use]
     pub fn with_head(&self, head: Head) -> Self {
         Self::new(head, self.0.body.clone())
+    }
+
+    /// The fields that say its age and ttl, both in seconds; made anew only when either has changed.
+    pub(crate) fn said(&self, age: u64, ttl: i64, say: impl FnOnce() -> [HeaderValue; 2]) -> [HeaderValue; 2] {
+        // Who would have to wait for another is faster alone.
+        let Ok(mut said) = self.0.said.try_lock() else { return say() };
+        match &*said {
+            Some(said) if said.age == age && said.ttl == ttl => said.fields.clone(),
+            Some(_) | None => {
+                let fields = say();
+                *said = Some(Said { age, ttl, fields: fields.clone() });
+                fields
+            }
+        }
     }
 
     /// Whether both are one entry, not only alike.

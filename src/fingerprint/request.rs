@@ -167,7 +167,7 @@ impl Fingerprint for RequestFingerprint {
         key.add_label(":");
         key.add_label(&host);
         key.add_label(head.uri.path());
-        Some(key.finish())
+        Some(key.make())
     }
 }
 

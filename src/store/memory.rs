@@ -145,7 +145,8 @@ impl MemoryBuilder {
 
 impl Store for Memory {
     fn peek(&self, key: &Key) -> Peek {
-        self.lookup(key).map_or(Peek::Absent, Peek::Found)
+        // Expired or not is for the cache to see, which has asked for the time already.
+        self.0.cache.get(key).map_or(Peek::Absent, Peek::Found)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>> {
