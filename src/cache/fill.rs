@@ -41,11 +41,12 @@ use crate::{
 /// A request that the inner service is to answer.
 pub(crate) struct Miss<St, F, P, B> {
     pub(super) request: Request<ReplayBody<B>>,
-    pub(super) fill: Fill<St, F, P>,
+    /// Boxed, for it passes through many hands.
+    pub(super) fill: Box<Fill<St, F, P>>,
 }
 
 impl<St, F, P, B> Miss<St, F, P, B> {
-    pub(crate) fn split(self) -> (Request<ReplayBody<B>>, Fill<St, F, P>) {
+    pub(crate) fn split(self) -> (Request<ReplayBody<B>>, Box<Fill<St, F, P>>) {
         (self.request, self.fill)
     }
 }

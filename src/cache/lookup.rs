@@ -320,7 +320,7 @@ where
         let began = self.purges.count();
         let client = client.into_parts().0;
         let fill = Fill::new(self, slot, client, asked.directives, reason, lead, validating, now, began);
-        Miss { request, fill }
+        Miss { request, fill: Box::new(fill) }
     }
 }
 

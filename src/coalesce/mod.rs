@@ -61,7 +61,7 @@ struct Live {
     head: Arc<Head>,
     joiner: Joiner,
     /// A reader for each follower that was waiting, so that the body has readers before the first of them wakes up.
-    seats: Arc<Mutex<Vec<Tee>>>,
+    seats: Option<Arc<Mutex<Vec<Tee>>>>,
 }
 
 /// What a request is to do.
@@ -158,8 +158,9 @@ impl Lead {
         self.flights.uncacheable.remove(&self.digest);
         // The shard's lock keeps followers from coming and going while their seats are counted.
         let _shard = self.flights.shard(&self.digest);
-        let seats = (0..self.flight.state.receiver_count()).map_while(|_| joiner.join()).collect();
-        let live = Live { head, joiner, seats: Arc::new(Mutex::new(seats)) };
+        let followers = self.flight.state.receiver_count();
+        let seats = (followers > 0).then(|| (0..followers).map_while(|_| joiner.join()).collect());
+        let live = Live { head, joiner, seats: seats.map(|seats| Arc::new(Mutex::new(seats))) };
         self.flight.state.send_replace(State::Live(live));
     }
 
@@ -259,7 +260,7 @@ impl Follow {
     }
 
     fn take_seat(&mut self, live: &Live) -> Option<Tee> {
-        std::mem::take(&mut self.seated).then(|| lock(&live.seats).pop()).flatten()
+        std::mem::take(&mut self.seated).then(|| lock(live.seats.as_ref()?).pop()).flatten()
     }
 }
 
