@@ -98,7 +98,8 @@ where
             && entry.head().selecting().is_none_or(|variant| variant.answers(&head.headers))
         {
             let now = self.now();
-            if self.policy.reuse(&directives, entry.head(), now) == Reuse::Serve {
+            let kept = entry.head().lifetime().kept_in(now).is_some();
+            if kept && self.policy.reuse(&directives, entry.head(), now) == Reuse::Serve {
                 return Begun::Answer(self.hit(entry, &key, (&head.method, &head.headers), now));
             }
         }
@@ -187,6 +188,7 @@ where
     }
 
     async fn resolve<B>(self: Arc<Self>, mut asked: Asked<B>) -> Lookup<St, F, P, B> {
+        let mut looked_again = false;
         loop {
             let slot = match asked.slot.take() {
                 Some(slot) => slot,
@@ -222,8 +224,10 @@ where
             };
             match entered {
                 Entered::Lead(lead) => {
-                    // Somebody may have landed since the look-up.
-                    if joins && self.peek(&asked.key, &asked.head.headers).is_some_and(|now| now.differs_from(&slot)) {
+                    // Somebody may have landed since the look-up. Once is enough: what is found then may differ for ever, with a
+                    // store that makes its entries anew, or beside a variant that is still being fetched.
+                    let again = joins && !std::mem::replace(&mut looked_again, true);
+                    if again && self.peek(&asked.key, &asked.head.headers).is_some_and(|now| now.differs_from(&slot)) {
                         continue;
                     }
                     return Lookup::Miss(self.miss(asked, slot, reason, Some(lead), now));
@@ -246,6 +250,11 @@ where
                     }
                     Followed::Kept(entry) => {
                         let now = self.now();
+                        let headers = &asked.head.headers;
+                        if let Some(variant) = entry.head().selecting().filter(|variant| !variant.answers(headers)) {
+                            asked.slot = Some(self.slot_beside(&asked.key, variant, headers).await);
+                            continue;
+                        }
                         if self.policy.reuse(&asked.directives, entry.head(), now) == Reuse::Serve {
                             let status = self.collapsed(reason, StatusCode::NOT_MODIFIED);
                             let client = (&asked.head.method, &asked.head.headers);

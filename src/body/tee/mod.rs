@@ -103,6 +103,7 @@ impl Tee {
                 // or it would ask again for ever.
                 Poll::Pending => {
                     drop(queue);
+                    drop(source);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }

@@ -3,9 +3,12 @@
 use http::{Method, Request};
 use larder::{
     clock::ManualClock,
+    entry::Entry,
     fingerprint::{RequestFingerprint, Scope},
-    key::KeyBuilder,
+    key::{Key, KeyBuilder},
     policy::{Rfc9111, Ttl},
+    store::{Peek, Result, Store, Usage},
+    tag::Selector,
 };
 use tower::Layer as _;
 
@@ -151,12 +154,71 @@ async fn a_purge_of_something_else_leaves_a_flight_open() {
     let layer = http(&clock).policy(Ttl::new(MINUTE)).build();
     let cache = layer.layer(origin.clone());
     let leader = begun(ask(&cache, get("http://a/one", &[])));
-    layer.handle().purge(&larder::tag::Selector::label("*/other")).await.expect("memory");
+    layer.handle().purge(&Selector::label("*/other")).await.expect("memory");
     let follower = begun(ask(&cache, get("http://a/one", &[])));
     calls.next().await.answer(reply(200, &[], full("one")));
     let (leader, follower) = tokio::join!(leader, follower);
     assert_eq!(text(leader).await, "one");
     assert_eq!((origin.calls(), said(&follower)), (1, "larder; fwd=uri-miss; fwd-status=200; collapsed"));
+}
+
+#[tokio::test]
+async fn what_is_gone_is_not_served_however_stale_a_client_takes_it() {
+    let clock = ManualClock::default();
+    let origin = Origin::replies(|number| reply(200, &[("cache-control", "max-age=10")], full(number.to_string())));
+    let cache = http(&clock).build().layer(origin);
+    text(ask(&cache, get("http://a/", &[])).await).await;
+    clock.advance(20 * SECOND);
+    assert_eq!(text(ask(&cache, get("http://a/", &[("cache-control", "max-stale")])).await).await, "1");
+}
+
+/// A store that decodes its entries, and so never gives the same one twice.
+struct Decoding(larder::store::Memory);
+
+impl Store for Decoding {
+    fn peek(&self, key: &Key) -> Peek {
+        match self.0.peek(key) {
+            Peek::Found(entry) => Peek::Found(entry.with_head(entry.head().clone())),
+            Peek::Absent => Peek::Absent,
+            Peek::Unknown => Peek::Unknown,
+        }
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Entry>> {
+        self.0.get(key).await
+    }
+
+    async fn put(&self, key: &Key, entry: Entry) -> Result<()> {
+        self.0.put(key, entry).await
+    }
+
+    async fn remove(&self, key: &Key) -> Result<bool> {
+        self.0.remove(key).await
+    }
+
+    async fn purge(&self, selector: &Selector) -> Result<u64> {
+        self.0.purge(selector).await
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        self.0.usage().await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_makes_its_entries_anew_is_not_asked_for_ever() {
+    let clock = ManualClock::default();
+    let origin = Origin::by_request(|request| match request.headers().contains_key("if-none-match") {
+        true => reply(304, &[], empty()),
+        false => reply(200, &[("cache-control", "max-age=10"), ("etag", "\"a\"")], full("kept")),
+    });
+    let store = Decoding(crate::support::memory(&clock));
+    let cache = larder::CacheLayer::builder(store).clock(clock.clone()).build().layer(origin.clone());
+    for calls in 1..=2 {
+        assert_eq!(text(ask(&cache, get("http://a/", &[])).await).await, "kept");
+        assert_eq!(origin.calls(), calls);
+        clock.advance(20 * SECOND);
+    }
 }
 
 #[tokio::test]
