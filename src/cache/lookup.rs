@@ -96,19 +96,15 @@ where
         let peeked = self.store.peek(&key);
         if let Peek::Found(entry) = &peeked
             && entry.head().selecting().is_none_or(|variant| variant.answers(&head.headers))
+            && let Some(response) = self.fresh(entry, &key, &head, &directives)
         {
-            let now = self.now();
-            let kept = entry.head().lifetime().kept_in(now).is_some();
-            if kept && self.policy.reuse(&directives, entry.head(), now) == Reuse::Serve {
-                return Begun::Answer(self.hit(entry, &key, (&head.method, &head.headers), now));
-            }
+            return Begun::Answer(response);
         }
         let slot = self.peeked(peeked, &key, &head.headers);
-        if let Some(Slot { entry: Some(entry), key, .. }) = &slot {
-            let now = self.now();
-            if self.policy.reuse(&directives, entry.head(), now) == Reuse::Serve {
-                return Begun::Answer(self.hit(entry, key, (&head.method, &head.headers), now));
-            }
+        if let Some(Slot { entry: Some(entry), key, .. }) = &slot
+            && let Some(response) = self.fresh(entry, key, &head, &directives)
+        {
+            return Begun::Answer(response);
         }
         Begun::Keyed(Asked { head, body: ReplayBody::new(body), key, directives, slot })
     }
@@ -135,6 +131,20 @@ where
     fn bypassed<B>(&self, head: request::Parts, body: ReplayBody<B>, status: CacheStatus) -> Begun<B> {
         self.stats.bypassed.increment();
         Begun::Bypass(Request::from_parts(head, body), status)
+    }
+
+    /// A hit, if the entry can be served as it is.
+    fn fresh(
+        &self,
+        entry: &Entry,
+        key: &Key,
+        head: &request::Parts,
+        directives: &RequestDirectives,
+    ) -> Option<Response<Served>> {
+        let now = self.now();
+        let serves = entry.head().lifetime().kept_in(now).is_some()
+            && self.policy.reuse(directives, entry.head(), now) == Reuse::Serve;
+        serves.then(|| self.hit(entry, key, (&head.method, &head.headers), now))
     }
 
     fn hit(&self, entry: &Entry, key: &Key, request: (&Method, &HeaderMap), now: SystemTime) -> Response<Served> {

@@ -163,7 +163,7 @@ where
         if let Ok(response) = fetch(inner, miss).await
             && let Some(body) = response.into_body().into_served()
         {
-            exhaust(body, within).await;
+            exhaust(body).await;
         }
     };
     if tokio::time::timeout(within, refreshed).await.is_err() {
