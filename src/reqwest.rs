@@ -5,12 +5,13 @@
 //! came, a follower begins again.
 
 use ::reqwest::{Body, Request, Response, ResponseBuilderExt as _, Url};
+use bytes::Bytes;
 use http::Extensions;
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
 use crate::{
     body::{ReplayBody, Restored},
-    cache::{CacheLayer, Lookup, announce},
+    cache::{CacheLayer, Finished, Lookup},
     fingerprint::Fingerprint,
     policy::Policy,
     store::Store,
@@ -27,15 +28,15 @@ impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
             Lookup::Answer(response) => return Ok(located(response.map(Body::wrap), url)),
             Lookup::Stale(response, miss) => (Some(response), miss),
             Lookup::Miss(miss) => (None, miss),
-            Lookup::Bypass(request, status) => {
+            Lookup::Bypass(request, pass) => {
                 let response = next.run(restored(request, bare)?, extensions).await?;
                 let url = response.url().clone();
-                let mut response = http::Response::<Body>::from(response);
-                announce(&mut response, status);
-                return Ok(located(response, url));
+                let response = self.passed(*pass, http::Response::<Body>::from(response));
+                return Ok(located(response.map(Body::wrap), url));
             }
         };
         let (request, fill) = miss.split();
+        let spare = fill.may_ask_again().then(|| next.clone());
         match next.run(restored(request, bare)?, extensions).await {
             // What could be served before it was refreshed can be served if that failed.
             Ok(response) if fill.is_error(response.status()) && stale.is_some() => {
@@ -43,8 +44,19 @@ impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
                 Ok(stale.map_or(response, |stale| located(stale.map(Body::wrap), url)))
             }
             Ok(response) => {
-                let url = response.url().clone();
-                Ok(located(fill.finish(http::Response::<Body>::from(response)).map(Body::wrap), url))
+                let mut url = response.url().clone();
+                let mut finished = fill.finish(http::Response::<Body>::from(response));
+                if let Finished::Again(request, fill) = finished {
+                    let request = restored(request.map(|()| ReplayBody::buffered(Bytes::new())), true)?;
+                    let Some(next) = spare else { return Ok(located(fill.unanswered().map(Body::wrap), url)) };
+                    let response = next.run(request, extensions).await?;
+                    url = response.url().clone();
+                    finished = fill.finish(http::Response::<Body>::from(response));
+                }
+                match finished {
+                    Finished::Response(response) => Ok(located(response.map(Body::wrap), url)),
+                    Finished::Again(_, fill) => Ok(located(fill.unanswered().map(Body::wrap), url)),
+                }
             }
             Err(error) => {
                 let stale = fill.failed().or(stale);

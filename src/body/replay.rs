@@ -43,6 +43,11 @@ impl<B> ReplayBody<B> {
         Self { read: VecDeque::new(), trailers: None, failure: None, rest: Rest::Untouched(body) }
     }
 
+    /// A body that begins with `data` and goes on with `rest`.
+    pub(crate) fn prefixed(data: Bytes, rest: B) -> Self {
+        Self { read: VecDeque::from([data]), ..Self::new(rest) }
+    }
+
     /// A body that was read whole.
     #[must_use]
     pub fn buffered(data: Bytes) -> Self {

@@ -95,6 +95,8 @@ impl<B> fmt::Debug for CacheBody<B> {
 #[derive(Debug)]
 pub(crate) enum Served {
     Empty,
+    /// A piece of a body.
+    Part(Option<Bytes>),
     Kept(Kept),
     Paced(Box<Paced>),
     Live(Tee),
@@ -120,6 +122,7 @@ impl Body for Served {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
+            Self::Part(data) => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             Self::Kept(kept) => Poll::Ready(kept.next().map(Ok)),
             Self::Paced(paced) => paced.poll_next(cx).map(|frame| frame.map(Ok)),
             Self::Live(tee) => Pin::new(tee).poll_frame(cx),
@@ -129,6 +132,7 @@ impl Body for Served {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
+            Self::Part(data) => data.is_none(),
             Self::Kept(kept) => kept.is_over(),
             Self::Paced(paced) => paced.kept.is_over(),
             Self::Live(tee) => tee.is_end_stream(),
@@ -138,6 +142,7 @@ impl Body for Served {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
+            Self::Part(data) => SizeHint::with_exact(data.as_ref().map_or(0, Bytes::len) as u64),
             Self::Kept(kept) => kept.size_hint(),
             Self::Paced(paced) => paced.kept.size_hint(),
             Self::Live(tee) => tee.size_hint(),

@@ -17,6 +17,9 @@ use crate::{
 /// The largest `max_body`: a terabyte. What is larger is a mistake.
 const MAX_BODY: u64 = 1 << 40;
 
+/// The most variants: their list is kept beside the first of them.
+const MAX_VARIANTS: usize = 10_000;
+
 /// Settings of a [`CacheLayer`], made by [`CacheLayer::builder`].
 #[must_use]
 pub struct Builder<St, F = RequestFingerprint, P = Rfc9111> {
@@ -61,6 +64,12 @@ impl<St, F, P> Builder<St, F, P> {
     /// Default: 8 MiB.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.settings.max_body = bytes;
+        self
+    }
+
+    /// How many variants of one answer are kept where its `Vary` makes several; the oldest gives way. Default: 100.
+    pub fn max_variants(mut self, count: usize) -> Self {
+        self.settings.max_variants = count;
         self
     }
 
@@ -126,7 +135,7 @@ impl<St: Store, F: Fingerprint, P: Policy> Builder<St, F, P> {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if `max_body` is zero or more than 2⁴⁰ bytes, a time is zero where that makes no sense, or the pace of
+    /// [`ConfigError`] if `max_body` is zero or more than 2⁴⁰ bytes, `max_variants` is zero or more than 10,000, a time is zero where that makes no sense, or the pace of
     /// replays is not a positive number; and what [`Fingerprint::validate`] and [`Policy::validate`] find.
     pub fn try_build(self) -> Result<CacheLayer<St, F, P>, ConfigError> {
         let settings = &self.settings;
@@ -136,6 +145,10 @@ impl<St: Store, F: Fingerprint, P: Policy> Builder<St, F, P> {
                 settings.max_body
             );
             return Err(ConfigError::new("CacheLayer max_body", problem));
+        }
+        if !(1..=MAX_VARIANTS).contains(&settings.max_variants) {
+            let problem = format!("{} variants make no sense; take 1 to {MAX_VARIANTS}", settings.max_variants);
+            return Err(ConfigError::new("CacheLayer max_variants", problem));
         }
         if settings.lookup_timeout.is_zero() {
             let problem = "zero would never wait for a store; take at least a millisecond";
@@ -175,6 +188,8 @@ mod tests {
         let cases = [
             (builder().max_body(0), "max_body"),
             (builder().max_body(usize::MAX), "max_body"),
+            (builder().max_variants(0), "max_variants"),
+            (builder().max_variants(usize::MAX), "max_variants"),
             (builder().lookup_timeout(Duration::ZERO), "lookup_timeout"),
             (builder().finish_fetches(Duration::ZERO), "finish_fetches"),
             (builder().replay(Replay::Paced(0.0)), "replay"),

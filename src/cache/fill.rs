@@ -6,36 +6,32 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, Method, Request, Response, StatusCode,
-    header::{AGE, CONTENT_LENGTH, DATE, TRANSFER_ENCODING},
-    request, response,
-};
+use http::{Extensions, Method, Request, Response, StatusCode, header::DATE, request::Parts, response};
 use http_body::Body;
 
 use super::{
     CacheBody,
     body::Served,
-    serve::{announce, freshened, prepare},
+    keep::{announced_length, passed, stored_head},
+    purges::Began,
     shared::Shared,
     slot::Slot,
 };
 use crate::{
     BoxError,
-    body::{Ended, ReplayBody, Tee, TeeOptions},
+    body::ReplayBody,
     coalesce::{self, Interest, Lead},
-    entry::{Entry, Head, Variant},
+    entry::{Entry, Head},
     fingerprint::Fingerprint,
     header::{
         cache_control::RequestDirectives,
         cache_status::{CacheStatus, Forward},
-        date, hop_by_hop, media_type,
+        date, hop_by_hop,
+        range::Ranges,
         vary::Vary,
     },
-    key::Key,
-    policy::{Exchange, Policy, Reuse, Storage, completeness::Verdict},
+    policy::{Exchange, Policy, Reuse, Storage, rfc9111::validation},
     store::Store,
-    tag::Tag,
 };
 
 /// A request that the inner service is to answer.
@@ -53,19 +49,40 @@ impl<St, F, P, B> Miss<St, F, P, B> {
 
 /// What is to be done with the answer.
 pub(crate) struct Fill<St, F, P> {
-    shared: Arc<Shared<St, F, P>>,
-    slot: Slot,
-    client: request::Parts,
-    directives: RequestDirectives,
-    reason: Forward,
-    lead: Option<Lead>,
-    /// Whether the request was made conditional, so that a 304 is meant for the cache.
-    validating: bool,
-    requested_at: SystemTime,
-    /// How many purges there had been when it began.
-    began: u64,
+    pub(super) shared: Arc<Shared<St, F, P>>,
+    pub(super) slot: Slot,
+    pub(super) client: Parts,
+    pub(super) directives: RequestDirectives,
+    /// The bytes that the client wants, if not all.
+    pub(super) ranges: Option<Ranges>,
+    pub(super) reason: Forward,
+    pub(super) lead: Option<Lead>,
+    pub(super) question: Question,
+    pub(super) requested_at: SystemTime,
+    /// What had been purged when it began.
+    pub(super) began: Began,
     /// Whether the request has been answered already, and counted.
-    behind_response: bool,
+    pub(super) behind_response: bool,
+}
+
+/// What the cache asks the origin besides what its client asks.
+pub(super) enum Question {
+    /// Nothing.
+    Plain,
+    /// Whether what is stored still holds.
+    Holds,
+    /// Whether one of these variants is the answer; if not, the request can be sent once more without that.
+    AnyOf(Vec<Entry>, Extensions),
+    /// What is missing behind this part; if that can't be had, the request can be sent once more without that.
+    Rest(Entry, Extensions),
+}
+
+/// What became of an answer.
+pub(crate) enum Finished<St, F, P, B> {
+    /// It is the client's.
+    Response(Response<CacheBody<B>>),
+    /// It answers what the cache asked in a way that helps nobody: the client's request is to be sent as it came.
+    Again(Request<()>, Box<Fill<St, F, P>>),
 }
 
 impl<St, F, P> Fill<St, F, P>
@@ -74,19 +91,28 @@ where
     F: Fingerprint,
     P: Policy,
 {
-    #[expect(clippy::too_many_arguments, reason = "it has one caller, which has all of them")]
-    pub(super) fn new(
+    /// For the answer to a request that had no part in the cache until it came.
+    pub(super) fn beside(
         shared: Arc<Shared<St, F, P>>,
         slot: Slot,
-        client: request::Parts,
-        directives: RequestDirectives,
+        client: Parts,
         reason: Forward,
-        lead: Option<Lead>,
-        validating: bool,
         requested_at: SystemTime,
-        began: u64,
     ) -> Self {
-        Self { shared, slot, client, directives, reason, lead, validating, requested_at, began, behind_response: false }
+        let began = shared.purges.begin(&client);
+        Self {
+            shared,
+            slot,
+            client,
+            directives: RequestDirectives::default(),
+            ranges: None,
+            reason,
+            lead: None,
+            question: Question::Plain,
+            requested_at,
+            began,
+            behind_response: false,
+        }
     }
 
     /// Says that the request has been answered with what is stored, and counted.
@@ -110,176 +136,153 @@ where
         self.shared.policy.is_error(status)
     }
 
+    /// Whether the request may have to be sent twice.
+    pub(crate) fn may_ask_again(&self) -> bool {
+        matches!(self.question, Question::AnyOf(..) | Question::Rest(..))
+    }
+
     /// Takes the inner service's response, and gives the client's.
-    pub(crate) fn finish<B>(self, response: Response<B>) -> Response<CacheBody<B>>
+    pub(crate) fn finish<B>(mut self: Box<Self>, response: Response<B>) -> Finished<St, F, P, B>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let now = self.shared.now();
-        if self.validating && response.status() == StatusCode::NOT_MODIFIED {
-            return self.confirm(response.headers(), now).map(CacheBody::served);
-        }
-        if self.shared.policy.is_error(response.status())
-            && let Some(stale) = self.in_place_of_error(now, Some(response.status()))
+        let status = response.status();
+        if self.shared.policy.is_error(status)
+            && let Some(stale) = self.in_place_of_error(now, Some(status))
         {
             self.let_go(false);
-            return stale.map(CacheBody::served);
+            return Finished::Response(stale.map(CacheBody::served));
+        }
+        match (std::mem::replace(&mut self.question, Question::Plain), status) {
+            (Question::Holds, StatusCode::NOT_MODIFIED) => {
+                if let Some(entry) = self.slot.entry.clone() {
+                    let response = self.confirm(entry, response.headers(), now);
+                    return Finished::Response(response.map(CacheBody::served));
+                }
+            }
+            (Question::AnyOf(offered, extensions), StatusCode::NOT_MODIFIED) => {
+                let meant =
+                    offered.iter().find(|entry| validation::selects_also(response.headers(), entry.head().headers()));
+                return match meant {
+                    Some(entry) => {
+                        Finished::Response(self.adopt(entry, response.headers(), now).map(CacheBody::served))
+                    }
+                    None => self.again(extensions),
+                };
+            }
+            (Question::Rest(part, extensions), StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) => {
+                let (parts, body) = response.into_parts();
+                return match self.complete(&part, parts, body, now) {
+                    Ok(response) => Finished::Response(response.map(CacheBody::served)),
+                    Err(this) => this.again(extensions),
+                };
+            }
+            (_, _) => {}
+        }
+        let (parts, body) = response.into_parts();
+        if let Some(entry) = self.is_head_of_stored(status) {
+            match self.update_by_head(&entry, &parts.headers, now) {
+                Ok(response) => return Finished::Response(response.map(CacheBody::served)),
+                Err(this) => self = this,
+            }
+        }
+        if self.client.method == Method::HEAD && !self.slot.of_head {
+            self.slot = Slot::of_head(&self.slot.primary);
         }
         self.count_miss();
-        let (parts, body) = response.into_parts();
         let exchange = Exchange::new(&self.client, &parts, self.requested_at, now);
-        match self.shared.policy.storable(&exchange) {
-            Storage::Skip(why) => {
-                self.shared.stats.not_storable.increment();
-                let mut status = self.status(parts.status);
-                status.detail = Some(why.as_str());
-                self.let_go(why.is_lasting());
-                passed(parts, body, status)
-            }
-            Storage::Keep { lifetime, without } => {
-                let announced = announced_length(&self.client.method, &parts).or_else(|| body.size_hint().exact());
-                if announced.is_some_and(|length| length > self.shared.settings.max_body as u64) {
-                    self.shared.stats.too_large.increment();
-                    let mut status = self.status(parts.status);
-                    status.detail = Some("too-large");
-                    self.let_go(true);
-                    return passed(parts, body, status);
-                }
-                let mut headers = parts.headers.clone();
-                hop_by_hop::remove(&mut headers);
-                without.iter().for_each(|name| {
-                    headers.remove(name);
-                });
-                let vary = Vary::parse(&headers);
-                let Some((key, variant)) = self.slot.place(vary.as_ref(), &self.client.headers) else {
-                    let status = self.status(parts.status);
-                    self.let_go(true);
-                    return passed(parts, body, status);
-                };
-                let head = stored_head(parts.status, headers, lifetime, variant);
-                self.keep(key, head, parts, body, announced)
-            }
-        }
+        let storage = self.shared.policy.storable(&exchange);
+        Finished::Response(self.settle(storage, parts, body))
     }
 
-    /// The inner service failed; a stale response may stand in.
-    pub(crate) fn failed(self) -> Option<Response<Served>> {
-        let stale = self.in_place_of_error(self.shared.now(), None);
-        if stale.is_none() {
-            self.count_miss();
-        }
-        self.let_go(false);
-        stale
-    }
-
-    fn keep<B>(
-        self,
-        key: Key,
-        head: Head,
-        parts: response::Parts,
-        body: B,
-        announced: Option<u64>,
-    ) -> Response<CacheBody<B>>
+    /// Keeps a response as far as the policy says so, and gives the client's.
+    pub(super) fn settle<B>(self, storage: Storage, mut parts: response::Parts, body: B) -> Response<CacheBody<B>>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let mut status = self.status(parts.status);
-        status.stored = true;
-        let head = Arc::new(head);
-        let serves = self.serves(&head);
-        let until = coalesce::until(self.shared.now(), self.shared.settings.uncacheable_for);
-        let Self { shared, lead, began, .. } = self;
-        let options = TeeOptions {
-            limit: shared.settings.max_body,
-            announced,
-            keep_frames: media_type::is_event_stream(head.headers()),
-            finish: shared.settings.finish,
-        };
-        // The flight is closed by whoever sees the body's end, so the lead goes where that is seen; it has to be there before
-        // the body can end.
-        let lead = Arc::new(std::sync::Mutex::new(lead));
-        let closing = lead.clone();
-        let kept = head.clone();
-        let tee = Tee::new(body, options, move |ended| {
-            let lead = closing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-            ended_with(&shared, ended, key, kept, lead, began);
-        });
-        {
-            let mut lead = lead.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if serves {
-                if let Some(lead) = &*lead {
-                    lead.publish(head, tee.joiner());
-                }
-            } else if let Some(lead) = lead.take() {
-                lead.release(until);
+        let (lifetime, without) = match storage {
+            Storage::Keep { lifetime, without } => (lifetime, without),
+            Storage::Skip(why) => {
+                self.shared.stats.not_storable.increment();
+                let status = self.status(parts.status).with_detail(why.as_str());
+                self.let_go(why.is_lasting());
+                return passed(parts, body, status);
             }
+        };
+        let announced = announced_length(&self.client.method, &parts).or_else(|| body.size_hint().exact());
+        if announced.is_some_and(|length| length > self.shared.settings.max_body as u64) {
+            self.shared.stats.too_large.increment();
+            let status = self.status(parts.status).with_detail("too-large");
+            self.let_go(true);
+            return passed(parts, body, status);
         }
-        let mut response = Response::from_parts(parts, CacheBody::served(Served::Live(tee)));
-        announce(&mut response, status);
+        // A response without a date is dated by who receives it (RFC 9110 §6.6.1).
+        if !parts.headers.contains_key(DATE) {
+            parts.headers.insert(DATE, date::format(lifetime.received_at));
+        }
+        let mut headers = parts.headers.clone();
+        hop_by_hop::remove(&mut headers);
+        without.iter().for_each(|name| {
+            headers.remove(name);
+        });
+        let vary = Vary::parse(&headers);
+        let Some((key, variant)) = self.slot.place(vary.as_ref(), &self.client.headers) else {
+            let status = self.status(parts.status);
+            self.let_go(true);
+            return passed(parts, body, status);
+        };
+        let head = stored_head(parts.status, headers, lifetime, variant);
+        if parts.status == StatusCode::PARTIAL_CONTENT {
+            return self.pass_part(key, head, parts, body);
+        }
+        self.keep(key, head, parts, body, announced).map(CacheBody::served)
+    }
+
+    /// The client's request once more, as it came.
+    fn again<B>(self: Box<Self>, extensions: Extensions) -> Finished<St, F, P, B> {
+        let mut request = Request::new(());
+        *request.method_mut() = self.client.method.clone();
+        *request.uri_mut() = self.client.uri.clone();
+        *request.headers_mut() = self.client.headers.clone();
+        *request.extensions_mut() = extensions;
+        Finished::Again(request, self)
+    }
+
+    /// The origin answered neither the cache's question nor the client's.
+    pub(crate) fn unanswered(self: Box<Self>) -> Response<Served> {
+        let status = CacheStatus::forward(self.reason).with_detail("unanswered");
+        let response = self.shared.gateway_timeout(status);
+        self.let_go(false);
         response
     }
 
-    /// The origin says that the stored response still holds (RFC 9111 §4.3.4).
-    fn confirm(mut self, update: &HeaderMap, now: SystemTime) -> Response<Served> {
-        if !self.behind_response {
-            self.shared.stats.revalidated.increment();
+    /// The inner service failed; a stale response may stand in. Where one must not, the client hears that the origin could not be
+    /// asked (RFC 9111 §5.2.2.2).
+    pub(crate) fn failed(self) -> Option<Response<Served>> {
+        let now = self.shared.now();
+        let mut answer = self.in_place_of_error(now, None);
+        let strict = |entry: &Entry| entry.head().lifetime().must_revalidate;
+        if answer.is_none() && !self.behind_response && self.slot.entry.as_ref().is_some_and(strict) {
+            let status = CacheStatus::forward(self.reason).with_detail("must-revalidate");
+            answer = Some(self.shared.gateway_timeout(status));
         }
-        let mut status = self.status(StatusCode::NOT_MODIFIED);
-        let Some(entry) = self.slot.entry.clone() else {
-            // It can't have been validating without one.
-            return self.shared.only_if_cached(status);
-        };
-        let mut update = update.clone();
-        hop_by_hop::remove(&mut update);
-        // A response without a date is dated by who receives it (RFC 9110 §6.6.1); the stored date would make it old.
-        if !update.contains_key(DATE) {
-            update.insert(DATE, date::format(now));
+        if answer.is_none() {
+            self.count_miss();
         }
-        let headers = freshened(entry.head().headers(), &update);
-        let mut parts = Response::new(()).into_parts().0;
-        parts.status = entry.head().status();
-        parts.headers = headers;
-        parts.headers.remove(AGE);
-        if let Some(age) = update.get(AGE) {
-            parts.headers.insert(AGE, age.clone());
-        }
-        let storage = self.shared.policy.storable(&Exchange::new(&self.client, &parts, self.requested_at, now));
-        let entry = match storage {
-            Storage::Keep { lifetime, without } => {
-                without.iter().for_each(|name| {
-                    parts.headers.remove(name);
-                });
-                let variant = entry.head().selecting().cloned();
-                let entry = entry.with_head(stored_head(parts.status, parts.headers, lifetime, variant));
-                self.shared.put(self.slot.key.clone(), entry.clone(), self.began, None);
-                status.stored = true;
-                entry
-            }
-            Storage::Skip(_) => {
-                self.shared.remove(self.slot.key.clone());
-                entry
-            }
-        };
-        let client = (&self.client.method, &self.client.headers);
-        let response = self.shared.serve_if_modified(&entry, &self.slot.key, client, now, status);
-        match self.lead.take() {
-            Some(lead) if self.serves(entry.head()) => lead.share(entry),
-            // It has to be confirmed for each request: they need not wait for each other.
-            Some(lead) => lead.release(coalesce::until(now, self.shared.settings.uncacheable_for)),
-            None => {}
-        }
-        response
+        self.let_go(false);
+        answer
     }
 
     /// Whether a response will do for other requests as it is.
-    fn serves(&self, head: &Head) -> bool {
+    pub(super) fn serves(&self, head: &Head) -> bool {
         let plain = RequestDirectives::default();
         self.shared.policy.reuse(&plain, head, self.shared.now()) == Reuse::Serve
     }
 
-    fn count_miss(&self) {
+    pub(super) fn count_miss(&self) {
         if !self.behind_response {
             self.shared.stats.misses.increment();
         }
@@ -294,15 +297,13 @@ where
         if !self.behind_response {
             self.shared.stats.stale_on_error.increment();
         }
-        let mut status = CacheStatus::forward(self.reason);
+        let mut status = CacheStatus::forward(self.reason).with_detail("stale-if-error");
         status.fwd_status = error.map(|error| error.as_u16());
         status.ttl = Some(lifetime.ttl(now));
-        status.detail = Some("stale-if-error");
-        let client = (&self.client.method, &self.client.headers);
-        Some(self.shared.serve_if_modified(entry, &self.slot.key, client, now, status))
+        Some(self.shared.answer_with(entry, &self.slot.key, &self.client, self.ranges.as_ref(), now, status))
     }
 
-    fn status(&self, fwd_status: StatusCode) -> CacheStatus {
+    pub(super) fn status(&self, fwd_status: StatusCode) -> CacheStatus {
         let mut status = CacheStatus::forward(self.reason);
         status.fwd_status = Some(fwd_status.as_u16());
         self.shared.show_key(&mut status, &self.slot.key);
@@ -310,79 +311,10 @@ where
     }
 
     /// Sends the followers to fetch for themselves; and those that come later too, for a while, if `lasting`.
-    fn let_go(self, lasting: bool) {
+    pub(super) fn let_go(self, lasting: bool) {
         if let Some(lead) = self.lead {
             let until = coalesce::until(self.shared.now(), self.shared.settings.uncacheable_for);
             lead.release(until.filter(|_| lasting));
         }
     }
-}
-
-/// A body came to its end, in one way or another.
-fn ended_with<St, F, P>(
-    shared: &Arc<Shared<St, F, P>>,
-    ended: Ended,
-    key: Key,
-    head: Arc<Head>,
-    lead: Option<Lead>,
-    began: u64,
-) where
-    St: Store,
-    F: Fingerprint,
-    P: Policy,
-{
-    match ended {
-        Ended::Complete(frames) => {
-            match shared.settings.completeness.check(head.status(), head.headers(), frames.data()) {
-                // The flight is closed when the store has the entry, so that nobody falls in between.
-                Verdict::Complete => shared.put(key, Entry::new(head, frames), began, lead),
-                Verdict::Incomplete(reason) => {
-                    shared.stats.incomplete.increment();
-                    tracing::debug!(label = key.label(), reason, "not kept: the body is not whole");
-                }
-            }
-        }
-        Ended::TooLarge => {
-            shared.stats.too_large.increment();
-            tracing::debug!(label = key.label(), "not kept: the body is too large");
-            if let Some(lead) = lead {
-                lead.release(coalesce::until(shared.now(), shared.settings.uncacheable_for));
-            }
-        }
-        Ended::Broken => {
-            shared.stats.incomplete.increment();
-            tracing::debug!(label = key.label(), "not kept: the body broke");
-        }
-    }
-}
-
-fn passed<B>(parts: response::Parts, body: B, status: CacheStatus) -> Response<CacheBody<B>> {
-    let mut response = Response::from_parts(parts, CacheBody::passed(body));
-    announce(&mut response, status);
-    response
-}
-
-fn stored_head(
-    status: StatusCode,
-    mut headers: HeaderMap,
-    lifetime: crate::entry::Lifetime,
-    variant: Option<Variant>,
-) -> Head {
-    headers.remove(AGE);
-    let tags = Tag::of(&headers);
-    prepare(&mut headers);
-    Head::new(status, headers, lifetime).tags(tags).variant(variant)
-}
-
-/// The length that the body is to have, by its head; responses to HEAD, 204 and 304 have none whatever the head says.
-fn announced_length(method: &Method, parts: &response::Parts) -> Option<u64> {
-    if *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        return None;
-    }
-    // Read by its Transfer-Encoding, a message has no announced length (RFC 9112 §6.3).
-    if parts.headers.contains_key(TRANSFER_ENCODING) {
-        return None;
-    }
-    let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
-    lengths.next()?.to_str().ok()?.parse().ok()
 }

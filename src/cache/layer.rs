@@ -49,6 +49,19 @@ impl<St: Store, F: Fingerprint, P: Policy> CacheLayer<St, F, P> {
         self.shared.clone().lookup(begun).await
     }
 
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn passed<B>(
+        &self,
+        pass: super::Pass,
+        response: http::Response<B>,
+    ) -> http::Response<super::CacheBody<B>>
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<crate::BoxError>,
+    {
+        self.shared.passed(pass, response)
+    }
+
     /// A way to purge and to look into the cache from elsewhere.
     #[must_use]
     pub fn handle(&self) -> Handle {

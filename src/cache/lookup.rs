@@ -4,32 +4,33 @@ use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Request, Response, StatusCode,
-    header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, UPGRADE},
-    request,
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE},
 };
 use http_body::Body;
 
 use super::{
+    ask::{Asked, Begun},
     body::Served,
-    fill::{Fill, Miss},
+    fill::{Fill, Miss, Question},
+    part::ask_for_rest,
+    pass::{Pass, head_of},
     shared::Shared,
-    slot::Slot,
+    slot::{Slot, head_key},
 };
 use crate::{
     BoxError,
-    body::{Buffered, ReplayBody, buffer},
+    body::ReplayBody,
     coalesce::{Entered, Followed, Lead},
-    entry::{Entry, StaleEntry},
-    fingerprint::{BodyUse, Fingerprint},
+    entry::{Entry, Head, StaleEntry},
+    fingerprint::Fingerprint,
     header::{
-        cache_control::RequestDirectives,
         cache_status::{CacheStatus, Forward},
         validators::{self, Validators},
     },
     key::Key,
-    policy::{Admission, Policy, Reuse},
-    store::{Peek, Store},
+    policy::{Policy, Reuse},
+    store::Store,
 };
 
 /// What is to be done with a request.
@@ -40,25 +41,8 @@ pub(crate) enum Lookup<St, F, P, B> {
     Stale(Response<Served>, Miss<St, F, P, B>),
     /// Ask the inner service, and hand its response to the fill.
     Miss(Miss<St, F, P, B>),
-    /// Ask the inner service; the cache has no part in it but to say so.
-    Bypass(Request<ReplayBody<B>>, CacheStatus),
-}
-
-/// A request as far as it can be dealt with without waiting.
-pub(super) enum Begun<B> {
-    Answer(Response<Served>),
-    Bypass(Request<ReplayBody<B>>, CacheStatus),
-    Unread(request::Parts, B, RequestDirectives, usize),
-    Keyed(Asked<B>),
-}
-
-/// A request and its key.
-pub(super) struct Asked<B> {
-    head: request::Parts,
-    body: ReplayBody<B>,
-    key: Key,
-    directives: RequestDirectives,
-    slot: Option<Slot>,
+    /// Ask the inner service, and say so; the cache wants no more than to hear whether anything was changed.
+    Bypass(Request<ReplayBody<B>>, Box<Pass>),
 }
 
 impl<St, F, P> Shared<St, F, P>
@@ -67,92 +51,7 @@ where
     F: Fingerprint,
     P: Policy,
 {
-    /// The part that needs no waiting; a fresh hit in memory needs no more.
-    pub(super) fn begin<B>(&self, request: Request<B>) -> Begun<B>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-    {
-        let (head, body) = request.into_parts();
-        let directives = RequestDirectives::parse(&head.headers);
-        if let Some(reason) = self.bypass(&head, &directives) {
-            if directives.only_if_cached {
-                return Begun::Answer(self.only_if_cached(CacheStatus::forward(reason)));
-            }
-            return self.bypassed(head, ReplayBody::new(body), CacheStatus::forward(reason));
-        }
-        match self.fingerprint.body(&head) {
-            BodyUse::Buffer { .. } if body.is_end_stream() => {}
-            BodyUse::Buffer { limit } => return Begun::Unread(head, body, directives, limit),
-            BodyUse::Empty if !body.is_end_stream() => {
-                let status = detailed(CacheStatus::forward(Forward::Bypass), "request-body");
-                return self.bypassed(head, ReplayBody::new(body), status);
-            }
-            BodyUse::Empty | BodyUse::Ignore => {}
-        }
-        let Some(key) = self.key(&head, &Bytes::new()) else {
-            return self.bypassed(head, ReplayBody::new(body), CacheStatus::forward(Forward::Bypass));
-        };
-        let peeked = self.store.peek(&key);
-        if let Peek::Found(entry) = &peeked
-            && entry.head().selecting().is_none_or(|variant| variant.answers(&head.headers))
-            && let Some(response) = self.fresh(entry, &key, &head, &directives)
-        {
-            return Begun::Answer(response);
-        }
-        let slot = self.peeked(peeked, &key, &head.headers);
-        if let Some(Slot { entry: Some(entry), key, .. }) = &slot
-            && let Some(response) = self.fresh(entry, key, &head, &directives)
-        {
-            return Begun::Answer(response);
-        }
-        Begun::Keyed(Asked { head, body: ReplayBody::new(body), key, directives, slot })
-    }
-
-    fn bypass(&self, head: &request::Parts, directives: &RequestDirectives) -> Option<Forward> {
-        if let Admission::Bypass(reason) = self.policy.admit(head) {
-            return Some(reason);
-        }
-        if directives.no_store {
-            return Some(Forward::Request);
-        }
-        // Parts, conditions on what is at the origin, and other protocols are for the origin to judge.
-        let origins = [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE, UPGRADE];
-        let its = head.method == Method::CONNECT || origins.iter().any(|name| head.headers.contains_key(name));
-        its.then_some(Forward::Bypass)
-    }
-
-    /// The fingerprint's key; a HEAD gets one of its own whatever the fingerprint makes of the method, for its answer has no body.
-    fn key(&self, head: &request::Parts, body: &Bytes) -> Option<Key> {
-        let key = self.fingerprint.key(head, body)?;
-        Some(if head.method == Method::HEAD { key.derive("head").finish() } else { key })
-    }
-
-    fn bypassed<B>(&self, head: request::Parts, body: ReplayBody<B>, status: CacheStatus) -> Begun<B> {
-        self.stats.bypassed.increment();
-        Begun::Bypass(Request::from_parts(head, body), status)
-    }
-
-    /// A hit, if the entry can be served as it is.
-    fn fresh(
-        &self,
-        entry: &Entry,
-        key: &Key,
-        head: &request::Parts,
-        directives: &RequestDirectives,
-    ) -> Option<Response<Served>> {
-        let now = self.now();
-        let serves = entry.head().lifetime().kept_in(now).is_some()
-            && self.policy.reuse(directives, entry.head(), now) == Reuse::Serve;
-        serves.then(|| self.hit(entry, key, (&head.method, &head.headers), now))
-    }
-
-    fn hit(&self, entry: &Entry, key: &Key, request: (&Method, &HeaderMap), now: SystemTime) -> Response<Served> {
-        self.stats.hits.increment();
-        self.serve_if_modified(entry, key, request, now, CacheStatus::hit(entry.head().lifetime().ttl(now)))
-    }
-
-    /// All the rest.
+    /// All that [`begin`](Self::begin) leaves to do.
     pub(super) async fn lookup<B>(self: Arc<Self>, begun: Begun<B>) -> Lookup<St, F, P, B>
     where
         B: Body<Data = Bytes>,
@@ -160,125 +59,117 @@ where
     {
         let asked = match begun {
             Begun::Answer(response) => return Lookup::Answer(response),
-            Begun::Bypass(request, status) => return Lookup::Bypass(request, status),
+            Begun::Bypass(request, pass) => return Lookup::Bypass(request, pass),
             Begun::Keyed(asked) => asked,
             Begun::Unread(head, body, directives, limit) => match self.read(head, body, directives, limit).await {
                 Ok(asked) => asked,
-                Err((request, status)) => return Lookup::Bypass(request, status),
+                Err((request, pass)) => return Lookup::Bypass(request, pass),
             },
         };
         self.resolve(asked).await
     }
 
-    async fn read<B>(
-        &self,
-        head: request::Parts,
-        body: B,
-        directives: RequestDirectives,
-        limit: usize,
-    ) -> Result<Asked<B>, (Request<ReplayBody<B>>, CacheStatus)>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-    {
-        let status = CacheStatus::forward(Forward::Bypass);
-        let (body, status) = match buffer(body, limit).await {
-            Buffered::Whole(bytes, body) => match self.key(&head, &bytes) {
-                Some(key) => {
-                    let slot = self.peek(&key, &head.headers);
-                    return Ok(Asked { head, body, key, directives, slot });
-                }
-                None => (body, status),
-            },
-            Buffered::TooLarge(body) => (body, detailed(status, "request-too-large")),
-            Buffered::Failed(body) => (body, detailed(status, "request-broken")),
-        };
-        self.stats.bypassed.increment();
-        Err((Request::from_parts(head, body), status))
-    }
-
     async fn resolve<B>(self: Arc<Self>, mut asked: Asked<B>) -> Lookup<St, F, P, B> {
         let mut looked_again = false;
         loop {
-            let slot = match asked.slot.take() {
-                Some(slot) => slot,
-                None => self.slot(&asked.key, &asked.head.headers).await,
-            };
+            let slot = self.place_of(&mut asked).await;
             let now = self.now();
             let mut reason = slot.reason;
             if let Some(entry) = &slot.entry {
                 match self.policy.reuse(&asked.directives, entry.head(), now) {
                     Reuse::Serve => {
-                        let request = (&asked.head.method, &asked.head.headers);
-                        return Lookup::Answer(self.hit(entry, &slot.key, request, now));
+                        let response = self.hit(entry, &slot.key, &asked.head, asked.ranges.as_ref(), now);
+                        return Lookup::Answer(response);
                     }
                     Reuse::ServeStale => return self.stale(asked, slot, now),
                     Reuse::Validate(why) => reason = why,
                 }
             }
+            let part = self.part(&slot, &asked.head, asked.ranges.is_some()).await;
+            if let Some(part) = &part {
+                reason = Forward::Partial;
+                if let Some(response) = self.answer_with_part(part, &asked, now) {
+                    return Lookup::Answer(response);
+                }
+            }
             if asked.directives.only_if_cached {
                 return Lookup::Answer(self.only_if_cached(CacheStatus::forward(reason)));
             }
-            if slot.entry.is_none() && validators::is_conditional(&asked.head.headers) {
-                // The answer to a condition is for this client alone, and a part of nothing that could be kept.
-                self.stats.bypassed.increment();
-                let request = Request::from_parts(asked.head, asked.body);
-                return Lookup::Bypass(request, detailed(CacheStatus::forward(reason), "conditional"));
+            if is_for_one(&asked, &slot) {
+                return Lookup::Miss(self.miss(asked, slot, reason, None, None, now));
             }
             // What is being fetched since before a request can't be the new answer that it asks for.
             let joins = self.settings.coalesce && reason != Forward::Request && !asked.directives.no_cache;
+            let flight = asked.flight(&slot);
             let entered = if joins {
-                self.flights.enter(&slot.key, now)
+                self.flights.enter(&flight, now)
             } else {
-                self.flights.lead(&slot.key).filter(|_| self.settings.coalesce).map_or(Entered::Alone, Entered::Lead)
+                self.flights.lead(&flight).filter(|_| self.settings.coalesce).map_or(Entered::Alone, Entered::Lead)
             };
             match entered {
                 Entered::Lead(lead) => {
                     // Somebody may have landed since the look-up. Once is enough: what is found then may differ for ever, with a
                     // store that makes its entries anew, or beside a variant that is still being fetched.
                     let again = joins && !std::mem::replace(&mut looked_again, true);
-                    if again && self.peek(&asked.key, &asked.head.headers).is_some_and(|now| now.differs_from(&slot)) {
+                    if again && self.peek(&asked.key, &asked.head).is_some_and(|now| now.differs_from(&slot)) {
                         continue;
                     }
-                    return Lookup::Miss(self.miss(asked, slot, reason, Some(lead), now));
+                    return Lookup::Miss(self.miss(asked, slot, reason, part, Some(lead), now));
                 }
-                Entered::Alone => return Lookup::Miss(self.miss(asked, slot, reason, None, now)),
-                Entered::Follow(follow) => match follow.wait().await {
-                    Followed::Live(head, body) => {
-                        let now = self.now();
-                        let headers = &asked.head.headers;
-                        if let Some(variant) = head.selecting().filter(|variant| !variant.answers(headers)) {
-                            // Not for this request; but now it is known what counts.
-                            asked.slot = Some(self.slot_beside(&asked.key, variant, headers).await);
-                            continue;
+                Entered::Alone => return Lookup::Miss(self.miss(asked, slot, reason, part, None, now)),
+                Entered::Follow(follow) => {
+                    let followed = follow.wait().await;
+                    match self.follow(followed, &mut asked, &slot, reason).await {
+                        Outcome::Answer(response) => return Lookup::Answer(response),
+                        Outcome::Fetch => {
+                            let now = self.now();
+                            return Lookup::Miss(self.miss(asked, slot, reason, part, None, now));
                         }
-                        if self.policy.reuse(&asked.directives, &head, now) == Reuse::Serve {
-                            let status = self.collapsed(reason, head.status());
-                            return Lookup::Answer(self.serve_live(&head, &slot.key, body, now, status));
-                        }
-                        return Lookup::Miss(self.miss(asked, slot, reason, None, now));
+                        Outcome::Again => {}
                     }
-                    Followed::Kept(entry) => {
-                        let now = self.now();
-                        let headers = &asked.head.headers;
-                        if let Some(variant) = entry.head().selecting().filter(|variant| !variant.answers(headers)) {
-                            asked.slot = Some(self.slot_beside(&asked.key, variant, headers).await);
-                            continue;
-                        }
-                        if self.policy.reuse(&asked.directives, entry.head(), now) == Reuse::Serve {
-                            let status = self.collapsed(reason, StatusCode::NOT_MODIFIED);
-                            let client = (&asked.head.method, &asked.head.headers);
-                            return Lookup::Answer(self.serve_if_modified(&entry, &slot.key, client, now, status));
-                        }
-                        return Lookup::Miss(self.miss(asked, slot, reason, None, now));
-                    }
-                    Followed::Released => {
-                        let now = self.now();
-                        return Lookup::Miss(self.miss(asked, slot, reason, None, now));
-                    }
-                    Followed::Abandoned => {}
-                },
+                }
             }
+        }
+    }
+
+    /// Where the answer to a request is, or will be, kept. While there is none to GET, one to HEAD has a place of its own.
+    async fn place_of<B>(&self, asked: &mut Asked<B>) -> Slot {
+        let slot = match asked.slot.take() {
+            Some(slot) => slot,
+            None => self.slot(&asked.key, &asked.head).await,
+        };
+        if asked.head.method != Method::HEAD || slot.entry.is_some() {
+            return slot;
+        }
+        Slot { of_head: true, ..self.slot(&head_key(&asked.key), &asked.head).await }
+    }
+
+    /// What a leader fetched, for one that followed.
+    async fn follow<B>(&self, followed: Followed, asked: &mut Asked<B>, slot: &Slot, reason: Forward) -> Outcome {
+        let now = self.now();
+        let serves = |head: &Head| self.policy.reuse(&asked.directives, head, now) == Reuse::Serve;
+        let other = |head: &Head| head.selecting().filter(|variant| !variant.answers(&asked.head.headers)).cloned();
+        let variant = match &followed {
+            Followed::Live(head, _) => other(head),
+            Followed::Kept(entry) => other(entry.head()),
+            Followed::Released => return Outcome::Fetch,
+            Followed::Abandoned => return Outcome::Again,
+        };
+        if let Some(variant) = variant {
+            // Not for this request; but now it is known what counts.
+            asked.slot = Some(self.slot_beside(&asked.key, &variant, &asked.head).await);
+            return Outcome::Again;
+        }
+        match followed {
+            Followed::Live(head, body) if serves(&head) => {
+                let status = self.collapsed(reason, head.status());
+                Outcome::Answer(self.serve_live(&head, &slot.key, body, now, status))
+            }
+            Followed::Kept(entry) if serves(entry.head()) => {
+                let status = self.collapsed(reason, StatusCode::NOT_MODIFIED);
+                Outcome::Answer(self.answer_with(&entry, &slot.key, &asked.head, None, now, status))
+            }
+            Followed::Live(..) | Followed::Kept(_) | Followed::Released | Followed::Abandoned => Outcome::Fetch,
         }
     }
 
@@ -290,17 +181,21 @@ where
         status
     }
 
-    fn stale<B>(self: Arc<Self>, asked: Asked<B>, slot: Slot, now: SystemTime) -> Lookup<St, F, P, B> {
+    fn stale<B>(self: Arc<Self>, mut asked: Asked<B>, slot: Slot, now: SystemTime) -> Lookup<St, F, P, B> {
         let Some(entry) = slot.entry.clone() else {
-            return Lookup::Miss(self.miss(asked, slot, Forward::Stale, None, now));
+            return Lookup::Miss(self.miss(asked, slot, Forward::Stale, None, None, now));
         };
         self.stats.stale_hits.increment();
-        let status = detailed(CacheStatus::hit(entry.head().lifetime().ttl(now)), "stale-while-revalidate");
-        let response =
-            self.serve_if_modified(&entry, &slot.key, (&asked.head.method, &asked.head.headers), now, status);
-        match self.flights.lead(&slot.key) {
+        let status = CacheStatus::hit(entry.head().lifetime().ttl(now)).with_detail("stale-while-revalidate");
+        let response = self.answer_with(&entry, &slot.key, &asked.head, asked.ranges.as_ref(), now, status);
+        match self.flights.lead(&asked.flight(&slot)) {
             Some(lead) => {
-                let mut miss = self.miss(asked, slot, Forward::Stale, Some(lead), now);
+                // What is refreshed is the whole, whatever of it the client wants.
+                asked.ranges = None;
+                for name in [RANGE, IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE] {
+                    asked.head.headers.remove(name);
+                }
+                let mut miss = self.miss(asked, slot, Forward::Stale, None, Some(lead), now);
                 miss.fill.is_behind_response();
                 Lookup::Stale(response, miss)
             }
@@ -313,37 +208,112 @@ where
         asked: Asked<B>,
         slot: Slot,
         reason: Forward,
+        part: Option<Entry>,
         lead: Option<Lead>,
         now: SystemTime,
     ) -> Miss<St, F, P, B> {
-        let mut request = Request::from_parts(asked.head, asked.body);
+        let Asked { head, body, directives, ranges, .. } = asked;
+        let mut request = Request::from_parts(head, body);
         // What decides is the client's request, not what the cache adds to it; its extensions decide nothing.
-        let mut client = Request::new(());
-        *client.method_mut() = request.method().clone();
-        *client.uri_mut() = request.uri().clone();
-        *client.headers_mut() = request.headers().clone();
-        let mut validating = false;
+        let client = head_of(request.method(), request.uri(), request.headers());
+        let question = self.question(&mut request, &slot, part, ranges.is_some(), now);
+        if let Some(entry) = &slot.entry
+            && entry.head().lifetime().may_replace_error(now, directives.stale_if_error)
+        {
+            request.extensions_mut().insert(StaleEntry(entry.clone()));
+        }
+        let began = self.purges.begin(&client);
+        let fill = Fill {
+            shared: self,
+            slot,
+            client,
+            directives,
+            ranges,
+            reason,
+            lead,
+            question,
+            requested_at: now,
+            began,
+            behind_response: false,
+        };
+        Miss { request, fill: Box::new(fill) }
+    }
+
+    /// What the cache asks besides, and in place of, what its client asks.
+    fn question<B>(
+        &self,
+        request: &mut Request<ReplayBody<B>>,
+        slot: &Slot,
+        part: Option<Entry>,
+        ranged: bool,
+        now: SystemTime,
+    ) -> Question {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Question::Plain;
+        }
         if let Some(entry) = &slot.entry {
             let validators = Validators::of(entry.head().headers());
-            validating = !validators.is_empty() && matches!(*request.method(), Method::GET | Method::HEAD);
+            if validators.is_empty() {
+                return Question::Plain;
+            }
             // What is asked of the origin is the cache's question; the client's own is answered from the outcome.
-            request.headers_mut().remove(IF_NONE_MATCH);
-            request.headers_mut().remove(IF_MODIFIED_SINCE);
-            if validating {
-                validators.apply_to(request.headers_mut());
-            }
-            if entry.head().lifetime().may_replace_error(now, asked.directives.stale_if_error) {
-                request.extensions_mut().insert(StaleEntry(entry.clone()));
-            }
+            validators.apply_to(request.headers_mut());
+            return Question::Holds;
         }
-        let began = self.purges.count();
-        let client = client.into_parts().0;
-        let fill = Fill::new(self, slot, client, asked.directives, reason, lead, validating, now, began);
-        Miss { request, fill: Box::new(fill) }
+        if ranged || validators::is_conditional(request.headers()) {
+            return Question::Plain;
+        }
+        let get = *request.method() == Method::GET;
+        if let Some(part) = part.filter(|_| get)
+            && let Some(rest) = self.rest_of(&part, now)
+        {
+            ask_for_rest(request.headers_mut(), rest);
+            return Question::Rest(part, request.extensions().clone());
+        }
+        if slot.reason != Forward::VaryMiss || !get {
+            return Question::Plain;
+        }
+        let offered = self.offered(slot, &head_of(request.method(), request.uri(), request.headers()));
+        match tags_of(&offered) {
+            Some(tags) => {
+                request.headers_mut().insert(IF_NONE_MATCH, tags);
+                Question::AnyOf(offered, request.extensions().clone())
+            }
+            None => Question::Plain,
+        }
     }
 }
 
-fn detailed(mut status: CacheStatus, detail: &'static str) -> CacheStatus {
-    status.detail = Some(detail);
-    status
+impl<B> Asked<B> {
+    /// The fetch that it shares with others like it. That of a HEAD brings no body.
+    fn flight(&self, slot: &Slot) -> Key {
+        if self.head.method == Method::HEAD && !slot.of_head { head_key(&slot.key) } else { slot.key.clone() }
+    }
+}
+
+/// What following came to.
+enum Outcome {
+    Answer(Response<Served>),
+    Fetch,
+    Again,
+}
+
+/// Whether the origin's answer will be for this client alone: to a range, or to a condition of its own.
+fn is_for_one<B>(asked: &Asked<B>, slot: &Slot) -> bool {
+    let headers = &asked.head.headers;
+    let conditional = || headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE);
+    let validates = || slot.entry.as_ref().is_some_and(|entry| !Validators::of(entry.head().headers()).is_empty());
+    asked.ranges.is_some() || (conditional() && !validates())
+}
+
+/// The entity tags of some variants as one condition.
+fn tags_of(offered: &[Entry]) -> Option<HeaderValue> {
+    let tags: Vec<_> = offered.iter().filter_map(|entry| entry.head().headers().get(ETAG)).collect();
+    let mut distinct: Vec<&[u8]> = Vec::new();
+    for tag in &tags {
+        if !distinct.contains(&tag.as_bytes()) {
+            distinct.push(tag.as_bytes());
+        }
+    }
+    (!distinct.is_empty()).then(|| HeaderValue::from_bytes(&distinct.join(&b", "[..])).ok())?
 }

@@ -40,18 +40,24 @@
 //!
 //! [RFC 9211]: https://www.rfc-editor.org/rfc/rfc9211
 
+mod ask;
 mod body;
 mod builder;
+mod confirm;
 mod fill;
 mod future;
 mod handle;
+mod keep;
 mod layer;
 mod lookup;
+mod part;
+mod pass;
 mod purges;
 mod serve;
 mod service;
 mod shared;
 mod slot;
+mod variants;
 
 pub use self::{
     body::{CacheBody, Replay},
@@ -62,4 +68,4 @@ pub use self::{
     service::Cache,
 };
 #[cfg(feature = "reqwest")]
-pub(crate) use self::{lookup::Lookup, serve::announce};
+pub(crate) use self::{fill::Finished, lookup::Lookup, pass::Pass};

@@ -1,33 +1,78 @@
-//! What was purged lately: a fetch that began before a purge is not stored after it.
+//! What was purged or invalidated lately: a fetch that began before is not stored after it, and what an unsafe request changed is
+//! not served.
 
 use std::{
     collections::VecDeque,
+    fmt,
+    hash::{BuildHasher as _, RandomState},
     sync::{
         PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
-use crate::{entry::Entry, key::Key, tag::Selector};
+use http::request::Parts;
+use quick_cache::sync::Cache;
+
+use crate::{entry::Entry, fingerprint::normalized, header::host::authority, key::Key, tag::Selector};
 
 /// How many purges are remembered. A fetch that has seen more of them pass is not stored, to be safe.
 const REMEMBERED: usize = 256;
 
-#[derive(Debug, Default)]
+/// For how many URIs it is remembered that they were invalidated. What the request that changed one can be answered with is
+/// removed from the store besides; this is for what other credentials can be answered with.
+const TARGETS: usize = 65_536;
+
 pub(super) struct Purges {
-    /// How many there have been.
+    /// How many purges there have been.
     count: AtomicU64,
     /// The last of them, the newest at the back.
     recent: RwLock<VecDeque<Selector>>,
+    /// How many invalidations there have been.
+    invalidations: AtomicU64,
+    /// The last for each URI.
+    targets: Cache<u64, Invalidated>,
+    hasher: RandomState,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Invalidated {
+    number: u64,
+    at: SystemTime,
+}
+
+/// How far things were when a fetch began, and what it fetches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Began {
+    purges: u64,
+    invalidations: u64,
+    target: u64,
+}
+
+impl Default for Purges {
+    fn default() -> Self {
+        Self {
+            count: AtomicU64::new(0),
+            recent: RwLock::default(),
+            invalidations: AtomicU64::new(0),
+            targets: Cache::new(TARGETS),
+            hasher: RandomState::new(),
+        }
+    }
 }
 
 impl Purges {
-    /// How many there have been; a fetch notes it when it begins.
-    pub(super) fn count(&self) -> u64 {
-        self.count.load(Ordering::Acquire)
+    /// Noted by a fetch when it begins.
+    pub(super) fn begin(&self, request: &Parts) -> Began {
+        Began {
+            purges: self.count.load(Ordering::Acquire),
+            invalidations: self.invalidations.load(Ordering::Acquire),
+            target: self.target(request),
+        }
     }
 
-    /// Adds one, before the store is purged.
+    /// Adds a purge, before the store is purged.
     pub(super) fn add(&self, selector: Selector) {
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         if recent.len() == REMEMBERED {
@@ -37,13 +82,33 @@ impl Purges {
         self.count.fetch_add(1, Ordering::Release);
     }
 
-    /// Whether one of those since the first `began` means this entry.
-    pub(super) fn forbid(&self, began: u64, key: &Key, entry: &Entry) -> bool {
-        if self.count() == began {
+    /// From now on nothing that was received before is served for this request's URI.
+    pub(super) fn invalidate(&self, request: &Parts, at: SystemTime) {
+        let target = self.target(request);
+        let number = self.invalidations.fetch_add(1, Ordering::AcqRel) + 1;
+        self.targets.insert(target, Invalidated { number, at });
+    }
+
+    /// Whether the URI of a request was invalidated after an entry was received.
+    pub(super) fn invalidated(&self, request: &Parts, received_at: SystemTime) -> bool {
+        self.invalidations.load(Ordering::Acquire) > 0
+            && self.targets.get(&self.target(request)).is_some_and(|invalidated| received_at < invalidated.at)
+    }
+
+    /// Whether anything since it began forbids an entry to be stored.
+    pub(super) fn forbid(&self, began: &Began, key: &Key, entry: &Entry) -> bool {
+        self.purged(began, key, entry)
+            || (self.invalidations.load(Ordering::Acquire) > began.invalidations
+                && self.targets.get(&began.target).is_some_and(|last| last.number > began.invalidations))
+    }
+
+    fn purged(&self, began: &Began, key: &Key, entry: &Entry) -> bool {
+        let count = self.count.load(Ordering::Acquire);
+        if count == began.purges {
             return false;
         }
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-        let since = usize::try_from(self.count() - began).unwrap_or(usize::MAX);
+        let since = usize::try_from(count - began.purges).unwrap_or(usize::MAX);
         since > recent.len()
             || recent.iter().rev().take(since).any(|selector| match selector {
                 // A variant has a key of its own, but its parent's label.
@@ -53,13 +118,24 @@ impl Purges {
                 }
             })
     }
+
+    fn target(&self, request: &Parts) -> u64 {
+        let uri = &request.uri;
+        self.hasher.hash_one((authority(request), normalized(uri.path()), uri.query().map(normalized)))
+    }
+}
+
+impl fmt::Debug for Purges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Purges").field("recent", &self.recent).finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use http::{HeaderMap, StatusCode};
+    use http::{HeaderMap, Request, StatusCode};
 
     use super::*;
     use crate::{
@@ -67,20 +143,45 @@ mod tests {
         key::KeyBuilder,
     };
 
+    fn get(uri: &str) -> Parts {
+        Request::get(uri).body(()).expect("request").into_parts().0
+    }
+
+    #[test]
+    fn an_invalidation_means_what_was_fetched_for_its_uri_before() {
+        let purges = Purges::default();
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
+        let entry = Entry::new(
+            Head::new(StatusCode::OK, HeaderMap::new(), Lifetime::new(at, Duration::ZERO)),
+            Frames::default(),
+        );
+        let key = KeyBuilder::new("test").finish();
+        let (before, other) = (purges.begin(&get("http://a/x?q")), purges.begin(&get("http://a/x")));
+        purges.invalidate(&get("http://A:80/%78?q"), at);
+        let after = purges.begin(&get("http://a/x?q"));
+        assert!(purges.forbid(&before, &key, &entry));
+        assert!(!purges.forbid(&other, &key, &entry) && !purges.forbid(&after, &key, &entry));
+        assert!(purges.invalidated(&get("http://a/x?q"), at - Duration::from_secs(1)));
+        assert!(!purges.invalidated(&get("http://a/x?q"), at), "what came after it is good");
+        assert!(!purges.invalidated(&get("http://b/x?q"), SystemTime::UNIX_EPOCH));
+    }
+
     #[test]
     fn only_a_purge_that_means_the_entry_and_came_later_forbids_it() {
         let lifetime = Lifetime::new(SystemTime::UNIX_EPOCH, Duration::ZERO);
         let entry = Entry::new(Head::new(StatusCode::OK, HeaderMap::new(), lifetime), Frames::default());
         let key = |label| KeyBuilder::new("test").label(label).finish();
         let purges = Purges::default();
+        let request = get("/");
+        let first = purges.begin(&request);
         purges.add(Selector::All);
-        let began = purges.count();
-        assert!(!purges.forbid(began, &key("a"), &entry));
+        let began = purges.begin(&request);
+        assert!(!purges.forbid(&began, &key("a"), &entry));
         purges.add(Selector::label("b"));
-        assert!(!purges.forbid(began, &key("a"), &entry));
-        assert!(purges.forbid(began, &key("b"), &entry));
-        assert!(purges.forbid(0, &key("a"), &entry), "the first one means all");
+        assert!(!purges.forbid(&began, &key("a"), &entry));
+        assert!(purges.forbid(&began, &key("b"), &entry));
+        assert!(purges.forbid(&first, &key("a"), &entry), "the first one means all");
         (0..REMEMBERED).for_each(|_| purges.add(Selector::label("c")));
-        assert!(purges.forbid(began, &key("a"), &entry), "too many to be remembered");
+        assert!(purges.forbid(&began, &key("a"), &entry), "too many to be remembered");
     }
 }

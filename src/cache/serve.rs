@@ -4,10 +4,8 @@ use std::time::SystemTime;
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{
-        AGE, CACHE_CONTROL, CACHE_STATUS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-        TRANSFER_ENCODING,
-    },
+    header::{AGE, CACHE_CONTROL, CACHE_STATUS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE},
+    request::Parts,
 };
 
 use super::{
@@ -20,6 +18,7 @@ use crate::{
     header::{
         age,
         cache_status::{CacheStatus, Outcome},
+        range::{ByteRange, ContentRange, Ranges, if_range_holds},
         validators,
     },
     key::Key,
@@ -63,7 +62,7 @@ impl<St, F, P> Shared<St, F, P> {
         self.respond_kept(entry, key, body, now, status)
     }
 
-    fn respond_kept(
+    pub(super) fn respond_kept(
         &self,
         entry: &Entry,
         key: &Key,
@@ -103,20 +102,43 @@ impl<St, F, P> Shared<St, F, P> {
         response
     }
 
-    /// A kept response, or 304 if its body is what the client has already (RFC 9110 §13.2.2).
-    pub(super) fn serve_if_modified(
+    /// What a kept response is for a request: 304 if its body is what the client has already, the range that it asks for, no body
+    /// for HEAD, or the whole (RFC 9110 §13.2.2).
+    pub(super) fn answer_with(
         &self,
         entry: &Entry,
         key: &Key,
-        (method, request): (&Method, &HeaderMap),
+        request: &Parts,
+        ranges: Option<&Ranges>,
         now: SystemTime,
         status: CacheStatus,
     ) -> Response<Served> {
-        let head = entry.head();
-        let conditional = matches!(*method, Method::GET | Method::HEAD) && head.status() == StatusCode::OK;
-        if !(conditional && validators::not_modified(request, head.headers())) {
+        let heads = request.method == Method::HEAD;
+        let stored = entry.head();
+        if stored.status() == StatusCode::OK && (heads || request.method == Method::GET) {
+            if validators::not_modified(&request.headers, stored.headers()) {
+                return self.not_modified(entry, key, now, status);
+            }
+            if let Some(range) = ranges.and_then(Ranges::single)
+                && if_range_holds(&request.headers, stored.headers())
+                && !entry.body().data().is_empty()
+            {
+                return self.range_of(entry, key, range, now, status);
+            }
+        }
+        if !heads {
             return self.serve(entry, key, now, status);
         }
+        let mut response = self.respond_kept(entry, key, Served::Empty, now, status);
+        let length = entry.body().data().len();
+        // The stored body of an answer to HEAD says nothing of the length; that of an answer to GET does.
+        if length > 0 && !response.headers().contains_key(CONTENT_LENGTH) {
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        response
+    }
+
+    fn not_modified(&self, entry: &Entry, key: &Key, now: SystemTime, status: CacheStatus) -> Response<Served> {
         let mut response = self.respond_kept(entry, key, Served::Empty, now, status);
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, CONTENT_RANGE] {
@@ -125,9 +147,46 @@ impl<St, F, P> Shared<St, F, P> {
         response
     }
 
+    /// A range of a whole response: 206, or 416 if it has none of it (RFC 9110 §15.3.7, §15.5.17).
+    fn range_of(
+        &self,
+        entry: &Entry,
+        key: &Key,
+        range: ByteRange,
+        now: SystemTime,
+        status: CacheStatus,
+    ) -> Response<Served> {
+        let data = entry.body().data();
+        let length = data.len() as u64;
+        let range = range.within(length);
+        // Within a body that is in memory, so both ends are lengths in memory.
+        let piece = range.clone().map(|range| data.slice(range.start as usize..range.end as usize));
+        let content = ContentRange { range, length: Some(length) };
+        let (code, size) = match &piece {
+            Some(piece) => (StatusCode::PARTIAL_CONTENT, piece.len()),
+            None => (StatusCode::RANGE_NOT_SATISFIABLE, 0),
+        };
+        let mut response = self.respond_kept(entry, key, Served::Part(piece), now, status);
+        *response.status_mut() = code;
+        response.headers_mut().insert(CONTENT_RANGE, content.to_value());
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+        if code == StatusCode::RANGE_NOT_SATISFIABLE {
+            // They speak of a content that is not sent.
+            for name in [CONTENT_TYPE, CONTENT_ENCODING] {
+                response.headers_mut().remove(name);
+            }
+        }
+        response
+    }
+
     /// 504, as RFC 9111 §5.2.1.7 has it for a request that wants nothing but what is kept.
     pub(super) fn only_if_cached(&self, status: CacheStatus) -> Response<Served> {
         self.stats.only_if_cached.increment();
+        self.gateway_timeout(status)
+    }
+
+    /// 504: what is stored must not be served, and the origin was not, or could not be, asked.
+    pub(super) fn gateway_timeout(&self, status: CacheStatus) -> Response<Served> {
         let mut response = Response::new(Served::Empty);
         *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -147,17 +206,4 @@ fn bare(head: &Head, body: Served) -> Response<Served> {
     *response.status_mut() = head.status();
     *response.headers_mut() = head.headers().clone();
     response
-}
-
-/// The stored fields, brought up to date by a 304 (RFC 9111 §3.2): all but those that say how the stored body lies on the wire.
-pub(super) fn freshened(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
-    let mut headers = stored.clone();
-    let kept = [AGE, CACHE_STATUS, CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_TYPE, CONTENT_RANGE, TRANSFER_ENCODING];
-    for name in update.keys().filter(|name| !kept.contains(name)) {
-        headers.remove(name);
-        for value in update.get_all(name) {
-            headers.append(name, value.clone());
-        }
-    }
-    headers
 }

@@ -15,9 +15,9 @@ use tower_service::Service;
 
 use super::{
     CacheBody, ResponseFuture,
-    fill::Miss,
-    lookup::{Begun, Lookup},
-    serve::announce,
+    ask::Begun,
+    fill::{Finished, Miss},
+    lookup::Lookup,
     shared::{Shared, exhaust},
 };
 use crate::{
@@ -111,7 +111,7 @@ where
     Res: Body<Data = Bytes> + Send + 'static,
     Res::Error: Into<BoxError>,
 {
-    match shared.lookup(begun).await {
+    match shared.clone().lookup(begun).await {
         Lookup::Answer(response) => Ok(response.map(CacheBody::served)),
         Lookup::Stale(response, miss) => {
             // Without a runtime there is nobody to refresh it; the next request may have one.
@@ -124,34 +124,45 @@ where
             let (interest, finish) = (miss.fill.interest(), miss.fill.finishes());
             Detachable::new(fetch(inner, miss), interest, finish).await
         }
-        Lookup::Bypass(request, status) => {
-            let mut response = inner.oneshot(request).await?.map(CacheBody::passed);
-            announce(&mut response, status);
-            Ok(response)
+        Lookup::Bypass(request, pass) => {
+            let response = inner.oneshot(request).await?;
+            Ok(shared.passed(*pass, response))
         }
     }
 }
 
 async fn fetch<S, St, F, P, Req, Res>(inner: S, miss: Miss<St, F, P, Req>) -> Result<Response<CacheBody<Res>>, S::Error>
 where
-    S: Service<Request<ReplayBody<Req>>, Response = Response<Res>>,
+    S: Service<Request<ReplayBody<Req>>, Response = Response<Res>> + Clone,
     St: Store,
     F: Fingerprint,
     P: Policy,
     Res: Body<Data = Bytes> + Send + 'static,
     Res::Error: Into<BoxError>,
 {
-    let (request, fill) = miss.split();
-    match inner.oneshot(request).await {
-        Ok(response) => Ok(fill.finish(response)),
-        Err(error) => fill.failed().map(|response| response.map(CacheBody::served)).ok_or(error),
+    let (mut request, mut fill) = miss.split();
+    let mut spare = fill.may_ask_again().then(|| inner.clone());
+    let mut next = inner;
+    loop {
+        let response = match next.oneshot(request).await {
+            Ok(response) => response,
+            Err(error) => return fill.failed().map(|response| response.map(CacheBody::served)).ok_or(error),
+        };
+        match fill.finish(response) {
+            Finished::Response(response) => return Ok(response),
+            Finished::Again(plain, same) => {
+                let Some(inner) = spare.take() else { return Ok(same.unanswered().map(CacheBody::served)) };
+                (next, fill) = (inner, same);
+                request = plain.map(|()| ReplayBody::buffered(Bytes::new()));
+            }
+        }
     }
 }
 
 /// Fetches what was served stale, and keeps it.
 async fn refresh<S, St, F, P, Req, Res>(inner: S, miss: Miss<St, F, P, Req>)
 where
-    S: Service<Request<ReplayBody<Req>>, Response = Response<Res>>,
+    S: Service<Request<ReplayBody<Req>>, Response = Response<Res>> + Clone,
     St: Store,
     F: Fingerprint,
     P: Policy,

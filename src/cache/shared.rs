@@ -3,14 +3,18 @@
 use std::{
     future::poll_fn,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll, Waker},
     time::{Duration, SystemTime},
 };
 
+use http::{HeaderValue, header::ETAG, request::Parts};
 use tokio::{runtime::Handle as Runtime, sync::Semaphore};
 
-use super::{Replay, purges::Purges};
+use super::{
+    Replay,
+    purges::{Began, Purges},
+};
 use crate::{
     clock::{Clock, SystemClock},
     coalesce::{Flights, Lead},
@@ -18,7 +22,7 @@ use crate::{
     key::Key,
     policy::completeness::{Completeness, EndOfStream},
     stats::Stats,
-    store::Store,
+    store::{Peek, Store},
 };
 
 /// How many writes to a store may be under way at once; further ones are dropped.
@@ -35,6 +39,8 @@ pub(crate) struct Shared<St, F, P> {
     pub(super) flights: Arc<Flights>,
     pub(super) purges: Purges,
     pub(super) stats: Stats,
+    /// Whether a part of an answer has ever been stored, and so is worth looking for.
+    pub(super) parts: AtomicBool,
     writes: Arc<Semaphore>,
 }
 
@@ -42,6 +48,7 @@ pub(crate) struct Shared<St, F, P> {
 pub(super) struct Settings {
     pub(super) completeness: Arc<dyn Completeness>,
     pub(super) max_body: usize,
+    pub(super) max_variants: usize,
     pub(super) replay: Replay,
     pub(super) finish: Option<Duration>,
     pub(super) coalesce: bool,
@@ -56,6 +63,7 @@ impl Default for Settings {
         Self {
             completeness: Arc::new(EndOfStream),
             max_body: 8 << 20,
+            max_variants: 100,
             replay: Replay::Instant,
             finish: None,
             coalesce: true,
@@ -88,6 +96,7 @@ impl<St, F, P> Shared<St, F, P> {
             flights: Arc::new(Flights::new()),
             purges: Purges::default(),
             stats: Stats::default(),
+            parts: AtomicBool::new(false),
             writes: Arc::new(Semaphore::new(WRITES)),
         }
     }
@@ -98,14 +107,39 @@ impl<St, F, P> Shared<St, F, P> {
 }
 
 impl<St: Store, F, P> Shared<St, F, P> {
-    /// Asks the store for an entry, if it answers in time.
-    pub(super) async fn get(&self, key: &Key) -> Option<Entry> {
-        if let Some(found) = self.unexpired(self.store.peek(key)) {
+    /// Whether an entry was received before a request changed what it stands for.
+    pub(super) fn is_invalidated(&self, entry: &Entry, request: &Parts) -> bool {
+        self.purges.invalidated(request, entry.head().lifetime().received_at)
+    }
+
+    /// What a store says without waiting, less what it should have dropped, and what is invalid.
+    pub(super) fn usable(&self, peeked: Peek, request: &Parts) -> Option<Option<Entry>> {
+        match peeked {
+            Peek::Found(entry) => {
+                let kept = entry.head().lifetime().kept_in(self.now()).is_some();
+                Some(Some(entry).filter(|entry| kept && !self.is_invalidated(entry, request)))
+            }
+            Peek::Absent => Some(None),
+            Peek::Unknown => None,
+        }
+    }
+
+    /// Removes an entry.
+    pub(super) async fn forget(&self, key: &Key) {
+        if let Err(error) = self.store.remove(key).await {
+            self.stats.store_write_errors.increment();
+            tracing::warn!(error = &error as &dyn std::error::Error, "a removal failed");
+        }
+    }
+
+    /// Asks the store for the entry of a request's key, if it answers in time.
+    pub(super) async fn get(&self, key: &Key, request: &Parts) -> Option<Entry> {
+        if let Some(found) = self.usable(self.store.peek(key), request) {
             return found;
         }
         let found = tokio::time::timeout(self.settings.lookup_timeout, self.store.get(key)).await;
         match found {
-            Ok(Ok(found)) => return found,
+            Ok(Ok(found)) => return found.filter(|entry| !self.is_invalidated(entry, request)),
             Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "a look-up failed"),
             Err(_) => tracing::warn!(timeout = ?self.settings.lookup_timeout, "a look-up took too long"),
         }
@@ -119,28 +153,52 @@ where
     Self: Send + Sync + 'static,
     St: Store,
 {
-    /// Writes an entry whose fetch began when `began` purges had been made. A store that answers at once has it when this
-    /// returns; for another the write goes on behind the response, and the flight stays open until it is done.
-    pub(super) fn put(self: &Arc<Self>, key: Key, entry: Entry, began: u64, lead: Option<Lead>) {
+    /// Writes an entry, unless it was purged since its fetch began. A store that answers at once has it when this returns; for
+    /// another the write goes on behind the response, and the flight stays open until it is done. With a `primary` key, the
+    /// first variant there hears of it.
+    pub(super) fn put(
+        self: &Arc<Self>,
+        primary: Option<Key>,
+        key: Key,
+        entry: Entry,
+        began: Began,
+        lead: Option<Lead>,
+    ) {
         let shared = self.clone();
         self.write(async move {
             let _lead = lead;
-            if shared.purges.forbid(began, &key, &entry) {
-                return shared.stats.outdated.increment();
-            }
-            match shared.store.put(&key, entry.clone()).await {
-                Ok(()) => shared.stats.stored.increment(),
-                Err(error) => {
-                    shared.stats.store_write_errors.increment();
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a write failed");
-                }
-            }
-            // A purge that came while this was written may have missed it.
-            if shared.purges.forbid(began, &key, &entry) {
-                shared.stats.outdated.increment();
-                shared.forget(&key).await;
+            let sibling = primary.filter(|primary| *primary != key);
+            let told = sibling.and_then(|primary| Some((primary, entry.head().selecting()?.clone())));
+            let etag = told.as_ref().and_then(|_| entry.head().headers().get(ETAG).cloned());
+            if shared.keep(&key, entry, began).await
+                && let Some((primary, variant)) = told
+            {
+                shared.adopt(&primary, &variant, etag.as_ref().map(HeaderValue::as_bytes)).await;
             }
         });
+    }
+
+    /// Writes an entry, unless it was purged since its fetch began; whether it is there.
+    pub(super) async fn keep(&self, key: &Key, entry: Entry, began: Began) -> bool {
+        if self.purges.forbid(&began, key, &entry) {
+            self.stats.outdated.increment();
+            return false;
+        }
+        let kept = self.store.put(key, entry.clone()).await;
+        match &kept {
+            Ok(()) => self.stats.stored.increment(),
+            Err(error) => {
+                self.stats.store_write_errors.increment();
+                tracing::warn!(error = error as &dyn std::error::Error, "a write failed");
+            }
+        }
+        // A purge that came while this was written may have missed it.
+        let forbidden = self.purges.forbid(&began, key, &entry);
+        if forbidden {
+            self.stats.outdated.increment();
+            self.forget(key).await;
+        }
+        kept.is_ok() && !forbidden
     }
 
     /// Removes an entry, behind the response if need be.
@@ -149,14 +207,7 @@ where
         self.write(async move { shared.forget(&key).await });
     }
 
-    async fn forget(&self, key: &Key) {
-        if let Err(error) = self.store.remove(key).await {
-            self.stats.store_write_errors.increment();
-            tracing::warn!(error = &error as &dyn std::error::Error, "a removal failed");
-        }
-    }
-
-    fn write(&self, write: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn write(&self, write: impl Future<Output = ()> + Send + 'static) {
         let Ok(permit) = self.writes.clone().try_acquire_owned() else {
             return self.stats.store_writes_dropped.increment();
         };

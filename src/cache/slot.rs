@@ -6,7 +6,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, request::Parts};
 
 use super::shared::Shared;
 use crate::{
@@ -25,13 +25,15 @@ pub(super) struct Slot {
     pub(super) entry: Option<Entry>,
     /// Why there may be none.
     pub(super) reason: Forward,
-    primary: Key,
-    first: First,
+    /// Whether it is the place of an answer to HEAD, which has no body.
+    pub(super) of_head: bool,
+    pub(super) primary: Key,
+    pub(super) first: First,
 }
 
 /// What lies under the primary key, whose variant the others go by.
 #[derive(Debug)]
-enum First {
+pub(super) enum First {
     Absent,
     Stored(Entry),
     /// It is being fetched.
@@ -39,7 +41,7 @@ enum First {
 }
 
 impl First {
-    fn variant(&self) -> Option<&Variant> {
+    pub(super) fn variant(&self) -> Option<&Variant> {
         match self {
             Self::Absent => None,
             Self::Stored(entry) => entry.head().selecting(),
@@ -49,13 +51,18 @@ impl First {
 }
 
 impl Slot {
-    fn primary(key: &Key, entry: Option<Entry>) -> Self {
+    pub(super) fn primary(key: &Key, entry: Option<Entry>) -> Self {
         let first = entry.clone().map_or(First::Absent, First::Stored);
-        Self { key: key.clone(), first, entry, reason: Forward::UriMiss, primary: key.clone() }
+        Self { key: key.clone(), first, entry, reason: Forward::UriMiss, of_head: false, primary: key.clone() }
     }
 
     fn variant(primary: &Key, first: First, key: Key, entry: Option<Entry>) -> Self {
-        Self { key, entry, reason: Forward::VaryMiss, primary: primary.clone(), first }
+        Self { key, entry, reason: Forward::VaryMiss, of_head: false, primary: primary.clone(), first }
+    }
+
+    /// The empty place of an answer to HEAD, beside that of the answer to GET.
+    pub(super) fn of_head(get: &Key) -> Self {
+        Self { of_head: true, ..Self::primary(&head_key(get), None) }
     }
 
     /// Whether another look-up found another entry.
@@ -79,7 +86,8 @@ impl Slot {
                 Some((variant_key(&self.primary, &variant), Some(variant)))
             }
             Some(first) if same_names(first, names) => {
-                Some((self.primary.clone(), Some(Variant::of(names, request, first.generation()))))
+                let variant = Variant::of(names, request, first.generation());
+                Some((self.primary.clone(), Some(variant.with_siblings(first.siblings()))))
             }
             Some(_) | None => {
                 let generation = RandomState::new().hash_one(0);
@@ -89,11 +97,21 @@ impl Slot {
     }
 }
 
+/// Where an answer to HEAD is kept, while there is none to GET.
+pub(super) fn head_key(get: &Key) -> Key {
+    get.derive("head").finish()
+}
+
+/// Where a part of an answer is kept, while there is no whole one.
+pub(super) fn part_key(get: &Key) -> Key {
+    get.derive("part").finish()
+}
+
 fn same_names(variant: &Variant, names: &[HeaderName]) -> bool {
     variant.fields().iter().map(|(name, _)| name).eq(names)
 }
 
-fn variant_key(primary: &Key, variant: &Variant) -> Key {
+pub(super) fn variant_key(primary: &Key, variant: &Variant) -> Key {
     let key = primary.derive("variant").field("generation", variant.generation().to_le_bytes());
     let key = variant
         .fields()
@@ -110,43 +128,34 @@ fn elsewhere(primary: &Key, entry: &Entry, request: &HeaderMap) -> Option<Key> {
 
 impl<St: Store, F, P> Shared<St, F, P> {
     /// The slot of a request, if the store can tell without waiting.
-    pub(super) fn peek(&self, key: &Key, request: &HeaderMap) -> Option<Slot> {
+    pub(super) fn peek(&self, key: &Key, request: &Parts) -> Option<Slot> {
         self.peeked(self.store.peek(key), key, request)
     }
 
     /// The slot of a request, by what the store says of its key without waiting.
-    pub(super) fn peeked(&self, peeked: Peek, key: &Key, request: &HeaderMap) -> Option<Slot> {
-        let Some(entry) = self.unexpired(peeked)? else { return Some(Slot::primary(key, None)) };
-        let Some(other) = elsewhere(key, &entry, request) else { return Some(Slot::primary(key, Some(entry))) };
-        let found = self.unexpired(self.store.peek(&other))?;
+    pub(super) fn peeked(&self, peeked: Peek, key: &Key, request: &Parts) -> Option<Slot> {
+        let Some(entry) = self.usable(peeked, request)? else { return Some(Slot::primary(key, None)) };
+        let Some(other) = elsewhere(key, &entry, &request.headers) else {
+            return Some(Slot::primary(key, Some(entry)));
+        };
+        let found = self.usable(self.store.peek(&other), request)?;
         Some(Slot::variant(key, First::Stored(entry), other, found))
     }
 
-    /// What a store says without waiting, less what it should have dropped.
-    pub(super) fn unexpired(&self, peeked: Peek) -> Option<Option<Entry>> {
-        match peeked {
-            Peek::Found(entry) => {
-                Some(Some(entry).filter(|entry| entry.head().lifetime().kept_in(self.now()).is_some()))
-            }
-            Peek::Absent => Some(None),
-            Peek::Unknown => None,
-        }
-    }
-
     /// The slot of a request, beside a variant that is being fetched.
-    pub(super) async fn slot_beside(&self, key: &Key, first: &Variant, request: &HeaderMap) -> Slot {
-        let variant = first.like(request);
+    pub(super) async fn slot_beside(&self, key: &Key, first: &Variant, request: &Parts) -> Slot {
+        let variant = first.like(&request.headers);
         let other = variant_key(key, &variant);
-        let found = self.get(&other).await;
+        let found = self.get(&other, request).await;
         Slot::variant(key, First::Coming(first.clone()), other, found)
     }
 
     /// The slot of a request.
-    pub(super) async fn slot(&self, key: &Key, request: &HeaderMap) -> Slot {
-        let Some(entry) = self.get(key).await else { return Slot::primary(key, None) };
-        match elsewhere(key, &entry, request) {
+    pub(super) async fn slot(&self, key: &Key, request: &Parts) -> Slot {
+        let Some(entry) = self.get(key, request).await else { return Slot::primary(key, None) };
+        match elsewhere(key, &entry, &request.headers) {
             Some(other) => {
-                let found = self.get(&other).await;
+                let found = self.get(&other, request).await;
                 Slot::variant(key, First::Stored(entry), other, found)
             }
             None => Slot::primary(key, Some(entry)),

@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::Lifetime;
-use crate::{header::vary, tag::Tag};
+use super::{Lifetime, Variant};
+use crate::tag::Tag;
 
 /// Status, fields, lifetime, tags, and which requests it answers.
 #[derive(Clone, Debug)]
@@ -105,56 +105,6 @@ fn compact(headers: &mut HeaderMap) {
     }
 }
 
-/// The request fields that a `Vary` field named when a response was stored, with the values they had (RFC 9111 §4.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Variant {
-    fields: Box<[(HeaderName, Option<Vec<u8>>)]>,
-    generation: u64,
-}
-
-impl Variant {
-    /// The variant that answers requests like this one.
-    ///
-    /// `generation` is shared by the variants of one key: those of a purged key can't be found under a later one.
-    #[must_use]
-    pub fn of(names: &[HeaderName], request: &HeaderMap, generation: u64) -> Self {
-        let fields = names.iter().map(|name| (name.clone(), vary::normalized(request, name))).collect();
-        Self { fields, generation }
-    }
-
-    /// Whether a request's fields are those that the variant was stored for.
-    #[must_use]
-    pub fn answers(&self, request: &HeaderMap) -> bool {
-        self.fields.iter().all(|(name, stored)| vary::normalized(request, name) == *stored)
-    }
-
-    /// The same fields with another request's values.
-    #[must_use]
-    pub fn like(&self, request: &HeaderMap) -> Self {
-        let fields = self.fields.iter().map(|(name, _)| (name.clone(), vary::normalized(request, name))).collect();
-        Self { fields, generation: self.generation }
-    }
-
-    /// The names of the fields, sorted, and the values that they had, normalised; `None` where the field was absent.
-    #[must_use]
-    pub fn fields(&self) -> &[(HeaderName, Option<Vec<u8>>)] {
-        &self.fields
-    }
-
-    /// The generation that the variants of one key share.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    fn size(&self) -> usize {
-        let field = |(name, value): &(HeaderName, Option<Vec<u8>>)| {
-            size_of_val(name) + name.as_str().len() + size_of_val(value) + value.as_ref().map_or(0, Vec::len)
-        };
-        self.fields.iter().map(field).sum()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
@@ -175,16 +125,5 @@ mod tests {
         let values: Vec<_> = head.headers().get_all("a").iter().collect();
         assert_eq!(values, ["xxxx", "second"]);
         assert_eq!(head.headers()["b"], "");
-    }
-
-    #[test]
-    fn an_absent_field_is_not_an_empty_one() {
-        let names = [HeaderName::from_static("x-flavour")];
-        let mut request = HeaderMap::new();
-        let absent = Variant::of(&names, &request, 1);
-        assert!(absent.answers(&request));
-        request.insert("x-flavour", HeaderValue::from_static(""));
-        assert!(!absent.answers(&request));
-        assert!(absent.like(&request).answers(&request));
     }
 }

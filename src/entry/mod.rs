@@ -6,6 +6,7 @@
 mod frames;
 mod head;
 mod lifetime;
+mod variant;
 
 use std::sync::{Arc, Mutex};
 
@@ -13,8 +14,9 @@ use http::HeaderValue;
 
 pub use self::{
     frames::{Frames, FramesBuilder},
-    head::{Head, Variant},
+    head::Head,
     lifetime::Lifetime,
+    variant::{Sibling, Variant},
 };
 
 /// A stored response. Cloning it copies a pointer.

@@ -29,7 +29,7 @@ use http::request::Parts;
 pub use self::{request::RequestFingerprint, scope::Scope, select::Select};
 pub(crate) use self::{
     request::{body_limit, with_raw},
-    uri::authority,
+    uri::normalized,
 };
 use crate::{ConfigError, key::Key};
 

@@ -5,13 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderName, Method, header::CONTENT_ENCODING, request::Parts};
 
-use super::{
-    BodyUse, Fingerprint, Scope, json,
-    uri::{authority, normalized},
-};
+use super::{BodyUse, Fingerprint, Scope, json, uri::normalized};
 use crate::{
     ConfigError,
-    header::media_type,
+    header::{host::authority, media_type},
     key::{Key, KeyBuilder},
 };
 

@@ -73,6 +73,13 @@ impl CacheStatus {
         Self::new(Outcome::Forward(reason), None)
     }
 
+    /// The same, with a `detail` (RFC 9211 §2.8).
+    #[must_use]
+    pub fn with_detail(mut self, detail: &'static str) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
     const fn new(outcome: Outcome, ttl: Option<i64>) -> Self {
         Self { outcome, ttl, fwd_status: None, stored: false, collapsed: false, key: None, detail: None }
     }

@@ -11,12 +11,15 @@ pub mod cache_control;
 pub mod cache_status;
 pub mod date;
 pub mod hop_by_hop;
+pub mod location;
 pub mod media_type;
+pub mod range;
 pub mod validators;
 pub mod vary;
 
 #[cfg(test)]
 mod arbitrary;
 mod delta_seconds;
+pub(crate) mod host;
 mod list;
 mod token;

@@ -8,7 +8,8 @@ use http::{HeaderName, header::CONTENT_ENCODING, request::Parts};
 use super::{Endpoint, endpoint::is_generation};
 use crate::{
     ConfigError,
-    fingerprint::{self, BodyUse, RequestFingerprint, Scope, authority, body_limit, json, with_raw},
+    fingerprint::{self, BodyUse, RequestFingerprint, Scope, body_limit, json, with_raw},
+    header::host::authority,
     key::{Key, KeyBuilder},
 };
 

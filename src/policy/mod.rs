@@ -7,7 +7,7 @@
 
 pub mod completeness;
 mod freshness;
-mod rfc9111;
+pub(crate) mod rfc9111;
 mod select;
 mod ttl;
 
@@ -42,6 +42,23 @@ pub trait Policy: Send + Sync + 'static {
     /// Whether a response may be kept, and for how long.
     fn storable(&self, exchange: &Exchange<'_>) -> Storage;
 
+    /// Whether the answer to a request that was not admitted may be kept as the answer to a GET of the same URI, and for how
+    /// long (RFC 9110 §9.3.3).
+    ///
+    /// The default is that it may not.
+    fn storable_as_get(&self, exchange: &Exchange<'_>) -> Storage {
+        let _ = exchange;
+        Storage::Skip(Skip::Status)
+    }
+
+    /// Whether a request that passed by the cache, and was answered with this status, makes what is stored for its URI invalid,
+    /// and for those in the answer's `Location` and `Content-Location`.
+    ///
+    /// The default is what RFC 9111 §4.4 asks: a method that is not known to be safe, and 2xx or 3xx.
+    fn invalidates(&self, request: &request::Parts, status: StatusCode) -> bool {
+        rfc9111::invalidation::invalidates(&request.method, status)
+    }
+
     /// What a stored response is good for now.
     ///
     /// The default goes by the entry's [`Lifetime`] and the request's directives (RFC 9111 §4 and §5.2.1, RFC 5861 §3).
@@ -68,6 +85,14 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
 
     fn storable(&self, exchange: &Exchange<'_>) -> Storage {
         (**self).storable(exchange)
+    }
+
+    fn storable_as_get(&self, exchange: &Exchange<'_>) -> Storage {
+        (**self).storable_as_get(exchange)
+    }
+
+    fn invalidates(&self, request: &request::Parts, status: StatusCode) -> bool {
+        (**self).invalidates(request, status)
     }
 
     fn reuse(&self, directives: &RequestDirectives, stored: &Head, now: SystemTime) -> Reuse {

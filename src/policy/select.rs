@@ -46,6 +46,22 @@ where
         if (self.when)(exchange.request) { self.then.storable(exchange) } else { self.otherwise.storable(exchange) }
     }
 
+    fn storable_as_get(&self, exchange: &Exchange<'_>) -> Storage {
+        if (self.when)(exchange.request) {
+            self.then.storable_as_get(exchange)
+        } else {
+            self.otherwise.storable_as_get(exchange)
+        }
+    }
+
+    fn invalidates(&self, request: &request::Parts, status: StatusCode) -> bool {
+        if (self.when)(request) {
+            self.then.invalidates(request, status)
+        } else {
+            self.otherwise.invalidates(request, status)
+        }
+    }
+
     fn is_error(&self, status: StatusCode) -> bool {
         self.then.is_error(status) || self.otherwise.is_error(status)
     }

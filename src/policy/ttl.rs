@@ -8,11 +8,14 @@ use http::{
     request,
 };
 
-use super::{Admission, Exchange, Policy, Skip, Storage, rfc9111};
+use super::{
+    Admission, Exchange, Policy, Skip, Storage,
+    rfc9111::{self, Said},
+};
 use crate::{
     ConfigError,
     entry::Lifetime,
-    header::{cache_control::ResponseDirectives, cache_status::Forward, media_type, vary::Vary},
+    header::{cache_status::Forward, media_type, vary::Vary},
 };
 
 /// Keeps successful answers for a time, by status and media type.
@@ -151,16 +154,16 @@ impl Policy for Ttl {
         };
         let mut without = Vec::new();
         if !self.override_origin {
-            let directives = ResponseDirectives::parse(&response.headers);
-            if directives.no_store || !directives.private.is_absent() {
+            let said = Said::of(&response.headers, true);
+            if said.directives.no_store || !said.directives.private.is_absent() {
                 return Storage::Skip(Skip::Forbidden);
             }
-            if let Some(fresh_for) = rfc9111::explicit_lifetime(exchange, &directives, true) {
+            if let Some(fresh_for) = rfc9111::explicit_lifetime(exchange, &said) {
                 lifetime.fresh_for = fresh_for;
                 lifetime.initial_age = rfc9111::initial_age(exchange);
             }
-            rfc9111::restrict(&mut lifetime, &directives, true);
-            without = rfc9111::named_fields(&directives, true);
+            rfc9111::restrict(&mut lifetime, &said);
+            without = rfc9111::named_fields(&said);
             if lifetime.kept_in(exchange.received_at).is_none() {
                 return Storage::Skip(Skip::Lifetime);
             }

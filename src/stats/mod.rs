@@ -57,6 +57,8 @@ counters! {
     store_write_errors,
     /// Writes that were dropped because too many were under way.
     store_writes_dropped,
+    /// URIs that a request which changes something made invalid.
+    invalidated,
     /// Entries that were removed by a purge.
     purged,
 }

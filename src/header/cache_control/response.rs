@@ -63,10 +63,11 @@ impl ResponseDirectives {
         Self::parse_field(headers, &header::CACHE_CONTROL)
     }
 
-    /// Reads another field that carries the same directives, such as `CDN-Cache-Control` (RFC 9213 §2.1).
+    /// Reads another field that carries the same directives, by the rules of [`parse`](Self::parse).
     ///
-    /// It is read by the rules of [`parse`](Self::parse), not as a structured field: what is malformed loses a
-    /// directive, not the field. Whether the field is there at all is for the caller to ask.
+    /// For a field that is no structured field, so that what is malformed loses a directive, not the field; the fields
+    /// of RFC 9213, such as `CDN-Cache-Control`, are read by [`targeted`](Self::targeted). Whether the field is there
+    /// at all is for the caller to ask.
     #[must_use]
     pub fn parse_field(headers: &HeaderMap, name: &HeaderName) -> Self {
         let mut this = Self::default();
@@ -117,7 +118,8 @@ impl FieldNames {
         matches!(self, Self::Whole)
     }
 
-    fn add(&mut self, argument: Option<&[u8]>) {
+    /// Adds what one more of these directives applies to: the fields in its argument, or the whole response.
+    pub(super) fn add(&mut self, argument: Option<&[u8]>) {
         let mut fields = match std::mem::replace(self, Self::Whole) {
             Self::Whole => return,
             Self::Absent => Vec::new(),

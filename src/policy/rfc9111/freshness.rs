@@ -7,33 +7,29 @@ use http::{
     header::{DATE, EXPIRES, LAST_MODIFIED},
 };
 
+use super::Said;
 use crate::{
     entry::Lifetime,
-    header::{age, cache_control::ResponseDirectives, date, validators::Validators},
+    header::{age, date, validators::Validators},
     policy::Exchange,
 };
 
-/// The longest that a response is deemed fresh by its `Last-Modified` alone: a day, from where on §4.2.2 would have it warned
-/// of.
-const HEURISTIC_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// For how long a response that can be validated is kept after its windows: it costs a round trip, but no body.
+/// For how long at most a response is kept after its windows: to be validated, which costs a round trip but no body, or for a
+/// request that takes it stale.
 const RETAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// §4.2.1: `s-maxage` (shared caches), `max-age`, `Expires` minus `Date`; `None` if the response has none of them.
-pub(in crate::policy) fn explicit_lifetime(
-    exchange: &Exchange<'_>,
-    directives: &ResponseDirectives,
-    shared: bool,
-) -> Option<Duration> {
-    if shared && let Some(seconds) = directives.s_maxage {
+pub(in crate::policy) fn explicit_lifetime(exchange: &Exchange<'_>, said: &Said) -> Option<Duration> {
+    if said.shared
+        && let Some(seconds) = said.directives.s_maxage
+    {
         return Some(seconds);
     }
-    if let Some(seconds) = directives.max_age {
+    if let Some(seconds) = said.directives.max_age {
         return Some(seconds);
     }
     let headers = &exchange.response.headers;
-    if !headers.contains_key(EXPIRES) {
+    if !said.expires || !headers.contains_key(EXPIRES) {
         return None;
     }
     // An Expires that can't be read is one in the past (§5.3).
@@ -42,20 +38,20 @@ pub(in crate::policy) fn explicit_lifetime(
     Some(expires.duration_since(date).unwrap_or_default())
 }
 
-/// §4.2.2: a tenth of the time since the last change, at most a day, for the statuses that RFC 9110 §15.1 calls heuristically
+/// §4.2.2: a tenth of the time since the last change, within a limit, for the statuses that RFC 9110 §15.1 calls heuristically
 /// cacheable, and for any other with `public`.
-pub(super) fn heuristic_lifetime(exchange: &Exchange<'_>, directives: &ResponseDirectives) -> Option<Duration> {
-    if !directives.public && !is_heuristically_cacheable(exchange.response.status) {
+pub(super) fn heuristic_lifetime(exchange: &Exchange<'_>, said: &Said, limit: Duration) -> Option<Duration> {
+    if !said.directives.public && !is_heuristically_cacheable(exchange.response.status) {
         return None;
     }
     let headers = &exchange.response.headers;
     let modified = date::field(headers, &LAST_MODIFIED)?;
     let date = date::field(headers, &DATE).unwrap_or(exchange.received_at);
-    Some((date.duration_since(modified).ok()? / 10).min(HEURISTIC_LIMIT))
+    Some((date.duration_since(modified).ok()? / 10).min(limit))
 }
 
 /// RFC 9110 §15.1.
-fn is_heuristically_cacheable(status: StatusCode) -> bool {
+pub(super) fn is_heuristically_cacheable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
@@ -71,7 +67,8 @@ pub(in crate::policy) fn initial_age(exchange: &Exchange<'_>) -> Duration {
 }
 
 /// §5.2.2 and RFC 5861: what the response says of its stale life.
-pub(in crate::policy) fn restrict(lifetime: &mut Lifetime, directives: &ResponseDirectives, shared: bool) {
+pub(in crate::policy) fn restrict(lifetime: &mut Lifetime, said: &Said) {
+    let directives = &said.directives;
     if let Some(window) = directives.stale_while_revalidate {
         lifetime.stale_while_revalidate = window;
     }
@@ -79,7 +76,7 @@ pub(in crate::policy) fn restrict(lifetime: &mut Lifetime, directives: &Response
         lifetime.stale_if_error = window;
     }
     // s-maxage implies proxy-revalidate (§5.2.2.10).
-    let proxy = shared && (directives.proxy_revalidate || directives.s_maxage.is_some());
+    let proxy = said.shared && (directives.proxy_revalidate || directives.s_maxage.is_some());
     if directives.must_revalidate || proxy || directives.no_cache.applies_to_whole() {
         lifetime.must_revalidate = true;
     }
@@ -88,9 +85,10 @@ pub(in crate::policy) fn restrict(lifetime: &mut Lifetime, directives: &Response
     }
 }
 
-/// For how long a response is kept after its windows, to be validated.
-pub(super) fn retain(exchange: &Exchange<'_>) -> Duration {
-    if Validators::of(&exchange.response.headers).is_empty() { Duration::ZERO } else { RETAIN }
+/// For how long a response is kept after its windows: to be validated (§4.3) or, if it can't be, for as long again as it was
+/// fresh, for requests with `max-stale` or `stale-if-error`.
+pub(super) fn retain(exchange: &Exchange<'_>, fresh_for: Duration) -> Duration {
+    if Validators::of(&exchange.response.headers).is_empty() { fresh_for.min(RETAIN) } else { RETAIN }
 }
 
 #[cfg(test)]
@@ -113,7 +111,7 @@ mod tests {
         status: u16,
         fields: &[(&'static str, &str)],
         delay: u64,
-        ask: impl FnOnce(&Exchange<'_>, &ResponseDirectives) -> T,
+        ask: impl FnOnce(&Exchange<'_>, &Said) -> T,
     ) -> T {
         let request = Request::get("/").body(()).expect("request").into_parts().0;
         let mut response = Response::builder().status(status);
@@ -121,9 +119,9 @@ mod tests {
             response = response.header(*name, *value);
         }
         let response = response.body(()).expect("response").into_parts().0;
-        let directives = ResponseDirectives::parse(&response.headers);
+        let said = Said::of(&response.headers, true);
         let requested = received() - Duration::from_secs(delay);
-        ask(&Exchange::new(&request, &response, requested, received()), &directives)
+        ask(&Exchange::new(&request, &response, requested, received()), &said)
     }
 
     #[test]
@@ -141,8 +139,11 @@ mod tests {
         ];
         for (fields, shared, private) in cases {
             let lifetime = |shared| {
-                with(200, fields, 0, |exchange, directives| explicit_lifetime(exchange, directives, shared))
-                    .map(|lifetime| lifetime.as_secs())
+                with(200, fields, 0, |exchange, said| {
+                    let said = Said { shared, directives: said.directives.clone(), expires: true };
+                    explicit_lifetime(exchange, &said)
+                })
+                .map(|lifetime| lifetime.as_secs())
             };
             assert_eq!((lifetime(true), lifetime(false)), (*shared, *private), "{fields:?}");
         }
@@ -177,7 +178,8 @@ mod tests {
             (201, &[("last-modified", EARLIER), ("cache-control", "public")], Some(6)),
         ];
         for (status, fields, expected) in cases {
-            let lifetime = with(*status, fields, 0, heuristic_lifetime);
+            let limit = Duration::from_secs(24 * 60 * 60);
+            let lifetime = with(*status, fields, 0, |exchange, said| heuristic_lifetime(exchange, said, limit));
             assert_eq!(lifetime.map(|lifetime| lifetime.as_secs()), *expected, "{status} {fields:?}");
         }
     }

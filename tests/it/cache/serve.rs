@@ -40,7 +40,7 @@ async fn an_entry_is_not_served_once_its_time_is_over() {
     text(ask(&cache, get("http://a/", &[])).await).await;
     clock.advance(60 * SECOND);
     let late = ask(&cache, get("http://a/", &[])).await;
-    assert_eq!((said(&late), origin.calls()), ("larder; fwd=uri-miss; fwd-status=200; stored", 2));
+    assert_eq!((said(&late), origin.calls()), ("larder; fwd=stale; fwd-status=200; stored", 2));
 }
 
 #[tokio::test]

@@ -1,0 +1,187 @@
+//! From a request to its key; and to its answer, if that takes no waiting.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{
+    Method, Request, Response,
+    header::{IF_MATCH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE},
+    request::Parts,
+};
+use http_body::Body;
+
+use super::{body::Served, pass::Pass, shared::Shared, slot::Slot};
+use crate::{
+    BoxError,
+    body::{Buffered, ReplayBody, buffer},
+    entry::Entry,
+    fingerprint::{BodyUse, Fingerprint},
+    header::{
+        cache_control::RequestDirectives,
+        cache_status::{CacheStatus, Forward},
+        range::{self, Ranges},
+    },
+    key::Key,
+    policy::{Admission, Policy, Reuse},
+    store::{Peek, Store},
+};
+
+/// A request as far as it can be dealt with without waiting.
+pub(super) enum Begun<B> {
+    Answer(Response<Served>),
+    Bypass(Request<ReplayBody<B>>, Box<Pass>),
+    Unread(Parts, B, RequestDirectives, usize),
+    Keyed(Asked<B>),
+}
+
+/// A request and its key.
+pub(super) struct Asked<B> {
+    pub(super) head: Parts,
+    pub(super) body: ReplayBody<B>,
+    pub(super) key: Key,
+    pub(super) directives: RequestDirectives,
+    /// The bytes that it wants, if not all.
+    pub(super) ranges: Option<Ranges>,
+    pub(super) slot: Option<Slot>,
+}
+
+impl<St, F, P> Shared<St, F, P>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    /// The part that needs no waiting; a fresh hit in memory needs no more.
+    pub(super) fn begin<B>(&self, request: Request<B>) -> Begun<B>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let (mut head, body) = request.into_parts();
+        let directives = RequestDirectives::parse(&head.headers);
+        let ranges = range::parse(&head.headers).filter(|_| head.method == Method::GET);
+        if let Some(reason) = self.bypass(&head, &directives, ranges.is_some()) {
+            if directives.only_if_cached {
+                return Begun::Answer(self.only_if_cached(CacheStatus::forward(reason)));
+            }
+            return self.bypassed(head, ReplayBody::new(body), CacheStatus::forward(reason));
+        }
+        match self.fingerprint.body(&head) {
+            BodyUse::Buffer { .. } if body.is_end_stream() => {}
+            BodyUse::Buffer { limit } => return Begun::Unread(head, body, directives, limit),
+            BodyUse::Empty if !body.is_end_stream() => {
+                let status = CacheStatus::forward(Forward::Bypass).with_detail("request-body");
+                return self.bypassed(head, ReplayBody::new(body), status);
+            }
+            BodyUse::Empty | BodyUse::Ignore => {}
+        }
+        let Some(key) = self.key(&mut head, &Bytes::new()) else {
+            return self.bypassed(head, ReplayBody::new(body), CacheStatus::forward(Forward::Bypass));
+        };
+        let peeked = self.store.peek(&key);
+        if let Peek::Found(entry) = &peeked
+            && entry.head().selecting().is_none_or(|variant| variant.answers(&head.headers))
+            && !self.is_invalidated(entry, &head)
+            && let Some(response) = self.fresh(entry, &key, &head, &directives, ranges.as_ref())
+        {
+            return Begun::Answer(response);
+        }
+        let slot = self.peeked(peeked, &key, &head);
+        if let Some(Slot { entry: Some(entry), key, .. }) = &slot
+            && let Some(response) = self.fresh(entry, key, &head, &directives, ranges.as_ref())
+        {
+            return Begun::Answer(response);
+        }
+        Begun::Keyed(Asked { head, body: ReplayBody::new(body), key, directives, ranges, slot })
+    }
+
+    fn bypass(&self, head: &Parts, directives: &RequestDirectives, ranged: bool) -> Option<Forward> {
+        if let Admission::Bypass(reason) = self.policy.admit(head) {
+            return Some(reason);
+        }
+        if directives.no_store {
+            return Some(Forward::Request);
+        }
+        // Conditions on what is at the origin, parts that can't be understood, and other protocols are for the origin to judge.
+        let origins = [IF_MATCH, IF_UNMODIFIED_SINCE, UPGRADE];
+        let its = head.method == Method::CONNECT
+            || origins.iter().any(|name| head.headers.contains_key(name))
+            || (!ranged && head.method != Method::HEAD && head.headers.contains_key(RANGE));
+        its.then_some(Forward::Bypass)
+    }
+
+    /// The fingerprint's key; a HEAD has that of a GET, whose answer holds its own.
+    pub(super) fn key(&self, head: &mut Parts, body: &Bytes) -> Option<Key> {
+        let heads = head.method == Method::HEAD;
+        if heads {
+            head.method = Method::GET;
+        }
+        let key = self.fingerprint.key(head, body);
+        if heads {
+            head.method = Method::HEAD;
+        }
+        key
+    }
+
+    fn bypassed<B>(&self, head: Parts, body: ReplayBody<B>, status: CacheStatus) -> Begun<B> {
+        self.stats.bypassed.increment();
+        let pass = Pass::new(&head, status, self.now());
+        Begun::Bypass(Request::from_parts(head, body), Box::new(pass))
+    }
+
+    /// A hit, if the entry can be served as it is.
+    fn fresh(
+        &self,
+        entry: &Entry,
+        key: &Key,
+        head: &Parts,
+        directives: &RequestDirectives,
+        ranges: Option<&Ranges>,
+    ) -> Option<Response<Served>> {
+        let now = self.now();
+        let serves = entry.head().lifetime().kept_in(now).is_some()
+            && self.policy.reuse(directives, entry.head(), now) == Reuse::Serve;
+        serves.then(|| self.hit(entry, key, head, ranges, now))
+    }
+
+    pub(super) fn hit(
+        &self,
+        entry: &Entry,
+        key: &Key,
+        head: &Parts,
+        ranges: Option<&Ranges>,
+        now: SystemTime,
+    ) -> Response<Served> {
+        self.stats.hits.increment();
+        self.answer_with(entry, key, head, ranges, now, CacheStatus::hit(entry.head().lifetime().ttl(now)))
+    }
+
+    /// Reads the body that the key needs.
+    pub(super) async fn read<B>(
+        &self,
+        mut head: Parts,
+        body: B,
+        directives: RequestDirectives,
+        limit: usize,
+    ) -> Result<Asked<B>, (Request<ReplayBody<B>>, Box<Pass>)>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let status = CacheStatus::forward(Forward::Bypass);
+        let (body, status) = match buffer(body, limit).await {
+            Buffered::Whole(bytes, body) => match self.key(&mut head, &bytes) {
+                Some(key) => {
+                    let slot = self.peek(&key, &head);
+                    return Ok(Asked { head, body, key, directives, ranges: None, slot });
+                }
+                None => (body, status),
+            },
+            Buffered::TooLarge(body) => (body, status.with_detail("request-too-large")),
+            Buffered::Failed(body) => (body, status.with_detail("request-broken")),
+        };
+        self.stats.bypassed.increment();
+        let pass = Pass::new(&head, status, self.now());
+        Err((Request::from_parts(head, body), Box::new(pass)))
+    }
+}

@@ -1,0 +1,170 @@
+//! What the origin says of a stored response brings it up to date (RFC 9111 §4.3.3 to §4.3.5).
+
+use std::time::SystemTime;
+
+use http::{
+    HeaderMap, Method, Response, StatusCode,
+    header::{AGE, CONTENT_RANGE, DATE},
+    request::Parts,
+};
+
+use super::{body::Served, fill::Fill, keep::stored_head, shared::Shared};
+use crate::{
+    coalesce,
+    entry::Entry,
+    fingerprint::Fingerprint,
+    header::{date, hop_by_hop},
+    policy::{Exchange, Policy, Storage, rfc9111::validation},
+    store::Store,
+};
+
+impl<St, F, P> Shared<St, F, P>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    /// A stored response with the fields of a newer one (RFC 9111 §3.2), and fresh by both. `None` if it may not be kept any
+    /// longer. `times`: when it was asked for, and when the answer came.
+    pub(super) fn freshened(
+        &self,
+        entry: &Entry,
+        update: &HeaderMap,
+        client: &Parts,
+        [requested_at, now]: [SystemTime; 2],
+    ) -> Option<Entry> {
+        let mut parts = Response::new(()).into_parts().0;
+        parts.status = entry.head().status();
+        parts.headers = validation::freshened(entry.head().headers(), update);
+        parts.headers.remove(AGE);
+        if let Some(age) = update.get(AGE) {
+            parts.headers.insert(AGE, age.clone());
+        }
+        match self.policy.storable(&Exchange::new(client, &parts, requested_at, now)) {
+            Storage::Keep { lifetime, without } => {
+                without.iter().for_each(|name| {
+                    parts.headers.remove(name);
+                });
+                let variant = entry.head().selecting().cloned();
+                Some(entry.with_head(stored_head(parts.status, parts.headers, lifetime, variant)))
+            }
+            Storage::Skip(_) => None,
+        }
+    }
+}
+
+impl<St, F, P> Fill<St, F, P>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    /// The origin says that the stored response still holds (§4.3.4).
+    pub(super) fn confirm(mut self, entry: Entry, update: &HeaderMap, now: SystemTime) -> Response<Served> {
+        if !self.behind_response {
+            self.shared.stats.revalidated.increment();
+        }
+        let mut status = self.status(StatusCode::NOT_MODIFIED);
+        let times = [self.requested_at, now];
+        let update = received(update, now);
+        let entry = if !validation::selects(&update, entry.head().headers()) {
+            // It speaks of a response that isn't stored: this one is out of date, whatever it was said to be.
+            self.shared.remove(self.slot.key.clone());
+            status.detail = Some("other-validator");
+            entry
+        } else if let Some(entry) = self.shared.freshened(&entry, &update, &self.client, times) {
+            self.shared.put(None, self.slot.key.clone(), entry.clone(), self.began, None);
+            self.shared.freshen_siblings(&self.slot, &update, &self.client, times);
+            status.stored = true;
+            entry
+        } else {
+            self.shared.remove(self.slot.key.clone());
+            entry
+        };
+        let response =
+            self.shared.answer_with(&entry, &self.slot.key, &self.client, self.ranges.as_ref(), now, status.clone());
+        match self.lead.take() {
+            Some(lead) if status.stored && self.serves(entry.head()) => lead.share(entry),
+            // It has to be confirmed for each request: they need not wait for each other.
+            Some(lead) => lead.release(coalesce::until(now, self.shared.settings.uncacheable_for)),
+            None => {}
+        }
+        response
+    }
+
+    /// The origin says that another variant is the answer to this request as well (§4.3.1, §4.3.4).
+    pub(super) fn adopt(self, entry: &Entry, update: &HeaderMap, now: SystemTime) -> Response<Served> {
+        let update = received(update, now);
+        // It is kept where the look-up expected it: the fields that count are those of the other variants.
+        let key = self.slot.key.clone();
+        let variant = self.slot.first.variant().map(|first| first.like(&self.client.headers));
+        let fresh = self.shared.freshened(entry, &update, &self.client, [self.requested_at, now]);
+        let mut status = self.status(StatusCode::NOT_MODIFIED);
+        status.stored = fresh.is_some();
+        if !self.behind_response {
+            self.shared.stats.revalidated.increment();
+        }
+        let entry = fresh.unwrap_or_else(|| entry.clone());
+        let head = entry.head().clone().variant(variant);
+        let entry = entry.with_head(head);
+        let response = self.shared.answer_with(&entry, &key, &self.client, self.ranges.as_ref(), now, status.clone());
+        match (self.lead, status.stored) {
+            (lead, true) => {
+                self.shared.put(Some(self.slot.primary.clone()), key, entry.clone(), self.began, None);
+                if let Some(lead) = lead {
+                    lead.share(entry);
+                }
+            }
+            (Some(lead), false) => lead.release(None),
+            (None, false) => {}
+        }
+        response
+    }
+
+    /// A 200 to HEAD brings a stored answer to GET up to date, if it speaks of the same content; else that is out of date
+    /// (§4.3.5). The client's answer, if it can be made of what is stored.
+    pub(super) fn update_by_head(
+        self: Box<Self>,
+        entry: &Entry,
+        update: &HeaderMap,
+        now: SystemTime,
+    ) -> Result<Response<Served>, Box<Self>> {
+        let stored = entry.head().headers();
+        if !validation::head_agrees(update, stored, entry.body().data().len()) {
+            self.shared.remove(self.slot.key.clone());
+            return Err(self);
+        }
+        let update = received(update, now);
+        let Some(entry) = self.shared.freshened(entry, &update, &self.client, [self.requested_at, now]) else {
+            self.shared.remove(self.slot.key.clone());
+            return Err(self);
+        };
+        self.shared.put(None, self.slot.key.clone(), entry.clone(), self.began, None);
+        self.count_miss();
+        let mut status = self.status(StatusCode::OK);
+        status.stored = true;
+        let response = self.shared.answer_with(&entry, &self.slot.key, &self.client, None, now, status);
+        if let Some(lead) = self.lead {
+            lead.share(entry);
+        }
+        Ok(response)
+    }
+
+    /// Whether a response to HEAD speaks of a stored answer to GET.
+    pub(super) fn is_head_of_stored(&self, status: StatusCode) -> Option<Entry> {
+        let heads = self.client.method == Method::HEAD && status == StatusCode::OK && !self.slot.of_head;
+        self.slot.entry.clone().filter(|entry| heads && entry.head().status() == StatusCode::OK)
+    }
+}
+
+/// The fields of a response as they count here: without those for the next hop, and with a date. A response without one is
+/// dated by who receives it (RFC 9110 §6.6.1); a stored date would make it old.
+fn received(update: &HeaderMap, now: SystemTime) -> HeaderMap {
+    let mut update = update.clone();
+    hop_by_hop::remove(&mut update);
+    update.remove(CONTENT_RANGE);
+    if !update.contains_key(DATE) {
+        update.insert(DATE, date::format(now));
+    }
+    update
+}

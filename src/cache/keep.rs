@@ -1,0 +1,155 @@
+//! How a response is handed on and kept on the way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, Method, Response, StatusCode,
+    header::{AGE, CONTENT_LENGTH, TRANSFER_ENCODING},
+    response,
+};
+use http_body::Body;
+
+use super::{
+    CacheBody,
+    body::Served,
+    fill::Fill,
+    serve::{announce, prepare},
+    shared::Shared,
+};
+use crate::{
+    BoxError,
+    body::{Ended, Tee, TeeOptions},
+    coalesce::{self, Lead},
+    entry::{Entry, Frames, Head, Lifetime, Variant},
+    fingerprint::Fingerprint,
+    header::{cache_status::CacheStatus, media_type},
+    key::Key,
+    policy::{Policy, completeness::Verdict},
+    store::Store,
+    tag::Tag,
+};
+
+impl<St, F, P> Fill<St, F, P>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    /// Hands a body on, and keeps it.
+    pub(super) fn keep<B>(
+        self,
+        key: Key,
+        head: Head,
+        parts: response::Parts,
+        body: B,
+        announced: Option<u64>,
+    ) -> Response<Served>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut status = self.status(parts.status);
+        status.stored = true;
+        let head = Arc::new(head);
+        let serves = self.serves(&head);
+        let until = coalesce::until(self.shared.now(), self.shared.settings.uncacheable_for);
+        let Self { shared, lead, began, slot, .. } = self;
+        let options = TeeOptions {
+            limit: shared.settings.max_body,
+            announced,
+            keep_frames: media_type::is_event_stream(head.headers()),
+            finish: shared.settings.finish,
+        };
+        // The flight is closed by whoever sees the body's end, so the lead goes where that is seen; it has to be there before
+        // the body can end.
+        let lead = Arc::new(Mutex::new(lead));
+        let closing = lead.clone();
+        let kept = head.clone();
+        let tee = Tee::new(body, options, move |ended| {
+            let mut lead = closing.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(frames) = shared.whole(ended, &kept, &key, &mut lead) {
+                // The flight is closed when the store has the entry, so that nobody falls in between.
+                shared.put(Some(slot.primary), key, Entry::new(kept, frames), began, lead);
+            }
+        });
+        {
+            let mut lead = lead.lock().unwrap_or_else(PoisonError::into_inner);
+            if serves {
+                if let Some(lead) = &*lead {
+                    lead.publish(head, tee.joiner());
+                }
+            } else if let Some(lead) = lead.take() {
+                lead.release(until);
+            }
+        }
+        let mut response = Response::from_parts(parts, Served::Live(tee));
+        announce(&mut response, status);
+        response
+    }
+}
+
+impl<St, F, P> Shared<St, F, P>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    /// The body, if it came to its end whole.
+    pub(super) fn whole(&self, ended: Ended, head: &Head, key: &Key, lead: &mut Option<Lead>) -> Option<Frames> {
+        match ended {
+            Ended::Complete(frames) => {
+                match self.settings.completeness.check(head.status(), head.headers(), frames.data()) {
+                    Verdict::Complete => return Some(frames),
+                    Verdict::Incomplete(reason) => {
+                        self.stats.incomplete.increment();
+                        tracing::debug!(label = key.label(), reason, "not kept: the body is not whole");
+                    }
+                }
+            }
+            Ended::TooLarge => {
+                self.stats.too_large.increment();
+                tracing::debug!(label = key.label(), "not kept: the body is too large");
+                if let Some(lead) = lead.take() {
+                    lead.release(coalesce::until(self.now(), self.settings.uncacheable_for));
+                }
+            }
+            Ended::Broken => {
+                self.stats.incomplete.increment();
+                tracing::debug!(label = key.label(), "not kept: the body broke");
+            }
+        }
+        None
+    }
+}
+
+pub(super) fn passed<B>(parts: response::Parts, body: B, status: CacheStatus) -> Response<CacheBody<B>> {
+    let mut response = Response::from_parts(parts, CacheBody::passed(body));
+    announce(&mut response, status);
+    response
+}
+
+pub(super) fn stored_head(
+    status: StatusCode,
+    mut headers: HeaderMap,
+    lifetime: Lifetime,
+    variant: Option<Variant>,
+) -> Head {
+    headers.remove(AGE);
+    let tags = Tag::of(&headers);
+    prepare(&mut headers);
+    Head::new(status, headers, lifetime).tags(tags).variant(variant)
+}
+
+/// The length that the body is to have, by its head; responses to HEAD, 204 and 304 have none whatever the head says.
+pub(super) fn announced_length(method: &Method, parts: &response::Parts) -> Option<u64> {
+    if *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return None;
+    }
+    // Read by its Transfer-Encoding, a message has no announced length (RFC 9112 §6.3).
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
+        return None;
+    }
+    let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
+    lengths.next()?.to_str().ok()?.parse().ok()
+}

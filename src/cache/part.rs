@@ -1,0 +1,275 @@
+//! Parts of answers (RFC 9111 §3.3 and §3.4): one part is kept for each URI, served for ranges within it, and grows with what
+//! comes beside it, until it is whole.
+//!
+//! Two parts are put together only by a strong validator that both have.
+
+use std::{sync::atomic::Ordering, time::SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE},
+    request::Parts,
+    response,
+};
+use http_body::Body;
+
+use super::{
+    CacheBody,
+    ask::Asked,
+    body::Served,
+    fill::Fill,
+    keep::{announced_length, passed, stored_head},
+    purges::Began,
+    serve::announce,
+    shared::Shared,
+    slot::{Slot, part_key},
+};
+use crate::{
+    BoxError,
+    body::{ReplayBody, Tee, TeeOptions},
+    entry::{Entry, Frames, Head},
+    fingerprint::Fingerprint,
+    header::{
+        cache_status::CacheStatus,
+        range::{ByteRange, ContentRange, if_range_holds},
+        validators::{self, EntityTag},
+    },
+    key::Key,
+    policy::{Exchange, Policy, Reuse, Storage, rfc9111::validation},
+    store::Store,
+};
+
+impl<St, F, P> Shared<St, F, P>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    /// The part that is stored of what a request asks for.
+    pub(super) async fn part(&self, slot: &Slot, request: &Parts, ranged: bool) -> Option<Entry> {
+        // Without a range, only what this process stored is looked for: it would cost every miss a look-up.
+        if slot.entry.is_some() || (!ranged && !self.parts.load(Ordering::Relaxed)) {
+            return None;
+        }
+        let part = self.get(&part_key(&slot.primary), request).await?;
+        let answers = part.head().selecting().is_none_or(|variant| variant.answers(&request.headers));
+        answers.then_some(part)
+    }
+
+    /// The answer to a request for a range, if the stored part has it.
+    pub(super) fn answer_with_part<B>(
+        &self,
+        part: &Entry,
+        asked: &Asked<B>,
+        now: SystemTime,
+    ) -> Option<Response<Served>> {
+        let wanted = asked.ranges.as_ref()?.single()?;
+        let stored = part.head().headers();
+        let content = ContentRange::of(stored)?;
+        let has = content.range?;
+        let range = match (content.length, wanted) {
+            (Some(length), _) => wanted.within(length)?,
+            (None, ByteRange::Within { first, last }) => first..last.checked_add(1)?,
+            (None, _) => return None,
+        };
+        let headers = &asked.head.headers;
+        let serves = has.start <= range.start
+            && range.end <= has.end
+            && !validators::is_conditional(headers)
+            && if_range_holds(headers, stored)
+            && self.policy.reuse(&asked.directives, part.head(), now) == Reuse::Serve;
+        let within = |at: u64| usize::try_from(at - has.start).ok();
+        let data = serves.then(|| Some(part.body().data().slice(within(range.start)?..within(range.end)?)))??;
+        self.stats.hits.increment();
+        let status = CacheStatus::hit(part.head().lifetime().ttl(now));
+        let mut response = self.respond_kept(part, &asked.key, Served::Part(Some(data)), now, status);
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let length = HeaderValue::from(range.end - range.start);
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+        let content = ContentRange { range: Some(range), length: content.length };
+        response.headers_mut().insert(CONTENT_RANGE, content.to_value());
+        Some(response)
+    }
+
+    /// What to ask for behind a part that begins at the beginning, to have the whole.
+    pub(super) fn rest_of(&self, part: &Entry, now: SystemTime) -> Option<[HeaderValue; 2]> {
+        let content = ContentRange::of(part.head().headers())?;
+        let (range, length) = (content.range?, content.length?);
+        let fits = length <= self.settings.max_body as u64 && part.head().lifetime().kept_in(now).is_some();
+        if range.start > 0 || !fits {
+            return None;
+        }
+        let tag = part.head().headers().get(ETAG)?;
+        let strong = EntityTag::parse(tag).is_some_and(|tag| !tag.is_weak());
+        let rest = HeaderValue::try_from(format!("bytes={}-", range.end)).ok()?;
+        strong.then(|| [rest, tag.clone()])
+    }
+
+    /// Keeps a part, together with the one that is there if they belong together.
+    async fn keep_part(&self, key: &Key, slot: &Slot, part: Entry, began: Began) {
+        let at = part_key(&slot.primary);
+        let known = self.store.get(&at).await.ok().flatten();
+        let part = known.and_then(|known| combined(&known, &part)).unwrap_or(part);
+        if part.head().status() == StatusCode::OK {
+            if self.keep(key, part, began).await {
+                self.forget(&at).await;
+            }
+        } else {
+            self.parts.store(true, Ordering::Relaxed);
+            self.keep(&at, part, began).await;
+        }
+    }
+}
+
+/// The fields that ask for the rest of a part.
+pub(super) fn ask_for_rest(headers: &mut HeaderMap, [rest, tag]: [HeaderValue; 2]) {
+    headers.insert(RANGE, rest);
+    headers.insert(IF_RANGE, tag);
+}
+
+impl<St, F, P> Fill<St, F, P>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    /// Hands a part on, and keeps it. `key` is where the whole would be kept.
+    pub(super) fn pass_part<B>(self, key: Key, head: Head, parts: response::Parts, body: B) -> Response<CacheBody<B>>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut status = self.status(parts.status);
+        let range = ContentRange::of(head.headers()).and_then(|content| content.range);
+        let length = range.map(|range| range.end - range.start);
+        let announced = announced_length(&self.client.method, &parts).or_else(|| body.size_hint().exact());
+        let fits = length.is_some_and(|length| {
+            length <= self.shared.settings.max_body as u64 && announced.is_none_or(|announced| announced == length)
+        });
+        if self.client.headers.get(RANGE).is_none() || !fits {
+            self.let_go(false);
+            return passed(parts, body, status.with_detail("partial"));
+        }
+        status.stored = true;
+        let Self { shared, slot, began, .. } = self;
+        let options = TeeOptions {
+            limit: shared.settings.max_body,
+            announced: length,
+            keep_frames: false,
+            finish: shared.settings.finish,
+        };
+        let tee = Tee::new(body, options, move |ended| {
+            if let Some(frames) = shared.whole(ended, &head, &key, &mut None) {
+                let part = Entry::new(head, frames);
+                let keeper = shared.clone();
+                shared.write(async move { keeper.keep_part(&key, &slot, part, began).await });
+            }
+        });
+        let mut response = Response::from_parts(parts, CacheBody::served(Served::Live(tee)));
+        announce(&mut response, status);
+        response
+    }
+
+    /// The stored part and the rest of it that came, as the whole. An error if it isn't the rest.
+    pub(super) fn complete<B>(
+        self: Box<Self>,
+        part: &Entry,
+        rest: response::Parts,
+        body: B,
+        now: SystemTime,
+    ) -> Result<Response<Served>, Box<Self>>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Some(length) = fits_behind(part.head().headers(), &rest) else { return Err(self) };
+        self.count_miss();
+        let mut parts = rest;
+        parts.status = StatusCode::OK;
+        parts.headers = whole_headers(part.head().headers(), &parts.headers, length);
+        let body = ReplayBody::prefixed(part.body().data().clone(), body);
+        let storage = self.shared.policy.storable(&Exchange::new(&self.client, &parts, self.requested_at, now));
+        let variant = part.head().selecting().cloned();
+        match (storage, &variant) {
+            (Storage::Keep { lifetime, without }, _) => {
+                let mut headers = parts.headers.clone();
+                without.iter().for_each(|name| {
+                    headers.remove(name);
+                });
+                let head = stored_head(parts.status, headers, lifetime, variant);
+                let key = self.slot.key.clone();
+                Ok(self.keep(key, head, parts, body, Some(length)))
+            }
+            (Storage::Skip(why), _) => {
+                let options = TeeOptions {
+                    limit: self.shared.settings.max_body,
+                    announced: Some(length),
+                    keep_frames: false,
+                    finish: None,
+                };
+                let status = self.status(StatusCode::PARTIAL_CONTENT).with_detail(why.as_str());
+                self.let_go(why.is_lasting());
+                let mut response = Response::from_parts(parts, Served::Live(Tee::new(body, options, |_| {})));
+                announce(&mut response, status);
+                Ok(response)
+            }
+        }
+    }
+}
+
+/// The whole length, if a 206 is all that a stored part lacks behind it (§3.4).
+fn fits_behind(part: &HeaderMap, rest: &response::Parts) -> Option<u64> {
+    let (has, comes) = (ContentRange::of(part)?, ContentRange::of(&rest.headers)?);
+    let (range, behind, length) = (has.range?, comes.range?, has.length?);
+    let touches = behind.start == range.end && behind.end == length && comes.length == Some(length);
+    (rest.status == StatusCode::PARTIAL_CONTENT && touches && same_content(part, &rest.headers)).then_some(length)
+}
+
+/// Whether two parts are of the same bytes: both have the same strong entity tag.
+fn same_content(one: &HeaderMap, other: &HeaderMap) -> bool {
+    let tag = |headers| HeaderMap::get(headers, ETAG).and_then(EntityTag::parse);
+    matches!((tag(one), tag(other)), (Some(one), Some(other)) if one.strong_eq(&other))
+}
+
+/// §3.4: the fields of the newer part take the place of the older's.
+fn whole_headers(older: &HeaderMap, newer: &HeaderMap, length: u64) -> HeaderMap {
+    let mut headers = validation::freshened(older, newer);
+    headers.remove(CONTENT_RANGE);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers
+}
+
+/// Two parts as one, if they are of the same content and touch (§3.4); the whole, as a 200, if nothing is missing then.
+fn combined(older: &Entry, newer: &Entry) -> Option<Entry> {
+    let (old, new) = (older.head(), newer.head());
+    let (had, has) = (ContentRange::of(old.headers())?, ContentRange::of(new.headers())?);
+    let same_variant =
+        old.selecting().map(crate::entry::Variant::fields) == new.selecting().map(crate::entry::Variant::fields);
+    if !same_content(old.headers(), new.headers()) || !same_variant || had.length != has.length {
+        return None;
+    }
+    let (a, b) = (had.range?, has.range?);
+    if a.end < b.start || b.end < a.start {
+        return None;
+    }
+    let (start, end) = (a.start.min(b.start), a.end.max(b.end));
+    let size = usize::try_from(end - start).ok()?;
+    let mut data = BytesMut::with_capacity(size);
+    let ((first, head), (second, tail)) =
+        if a.start <= b.start { ((&a, older), (&b, newer)) } else { ((&b, newer), (&a, older)) };
+    data.extend_from_slice(head.body().data());
+    if second.end > first.end {
+        let known = usize::try_from(first.end - second.start).ok()?;
+        data.extend_from_slice(tail.body().data().get(known..)?);
+    }
+    let whole = start == 0 && has.length == Some(end);
+    let mut headers = whole_headers(old.headers(), new.headers(), end - start);
+    let status = if whole { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
+    if !whole {
+        let content = ContentRange { range: Some(start..end), length: has.length };
+        headers.insert(CONTENT_RANGE, content.to_value());
+    }
+    let head = stored_head(status, headers, new.lifetime().clone(), new.selecting().cloned());
+    Some(Entry::new(head, Frames::whole(data.freeze())))
+}
