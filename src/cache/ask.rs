@@ -31,7 +31,7 @@ pub(super) enum Begun<B> {
     Answer(Response<Served>),
     Bypass(Request<ReplayBody<B>>, Box<Pass>),
     Unread(Parts, B, RequestDirectives, usize),
-    Keyed(Asked<B>),
+    Keyed(Box<Asked<B>>),
 }
 
 /// A request and its key.
@@ -92,7 +92,7 @@ where
         {
             return Begun::Answer(response);
         }
-        Begun::Keyed(Asked { head, body: ReplayBody::new(body), key, directives, ranges, slot })
+        Begun::Keyed(Box::new(Asked { head, body: ReplayBody::new(body), key, directives, ranges, slot }))
     }
 
     fn bypass(&self, head: &Parts, directives: &RequestDirectives, ranged: bool) -> Option<Forward> {
@@ -163,7 +163,7 @@ where
         body: B,
         directives: RequestDirectives,
         limit: usize,
-    ) -> Result<Asked<B>, (Request<ReplayBody<B>>, Box<Pass>)>
+    ) -> Result<Box<Asked<B>>, (Request<ReplayBody<B>>, Box<Pass>)>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -173,7 +173,7 @@ where
             Buffered::Whole(bytes, body) => match self.key(&mut head, &bytes) {
                 Some(key) => {
                     let slot = self.peek(&key, &head);
-                    return Ok(Asked { head, body, key, directives, ranges: None, slot });
+                    return Ok(Box::new(Asked { head, body, key, directives, ranges: None, slot }));
                 }
                 None => (body, status),
             },

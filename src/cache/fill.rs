@@ -6,7 +6,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, Method, Request, Response, StatusCode, header::DATE, request::Parts, response};
+use http::{
+    Extensions, Method, Request, Response, StatusCode,
+    header::{AGE, DATE, ETAG},
+    request::Parts,
+    response,
+};
 use http_body::Body;
 
 use super::{
@@ -24,6 +29,7 @@ use crate::{
     entry::{Entry, Head},
     fingerprint::Fingerprint,
     header::{
+        age,
         cache_control::RequestDirectives,
         cache_status::{CacheStatus, Forward},
         date, hop_by_hop,
@@ -163,8 +169,10 @@ where
                 }
             }
             (Question::AnyOf(offered, extensions), StatusCode::NOT_MODIFIED) => {
-                let meant =
-                    offered.iter().find(|entry| validation::selects_also(response.headers(), entry.head().headers()));
+                let meant = offered.iter().find(|entry| validation::tells(response.headers(), entry.head().headers()));
+                // Without a tag it can only mean the one that was asked about.
+                let untagged = !response.headers().contains_key(ETAG) && offered.len() == 1;
+                let meant = meant.or_else(|| offered.first().filter(|_| untagged));
                 return match meant {
                     Some(entry) => {
                         Finished::Response(self.adopt(entry, response.headers(), now).map(CacheBody::served))
@@ -222,6 +230,10 @@ where
         // A response without a date is dated by who receives it (RFC 9110 §6.6.1).
         if !parts.headers.contains_key(DATE) {
             parts.headers.insert(DATE, date::format(lifetime.received_at));
+        }
+        // How long it took counts as age (RFC 9111 §4.2.3), and those behind this cache can't know it.
+        if lifetime.initial_age.as_secs() > 0 {
+            parts.headers.insert(AGE, age::format(lifetime.initial_age));
         }
         let mut headers = parts.headers.clone();
         hop_by_hop::remove(&mut headers);

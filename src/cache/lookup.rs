@@ -69,7 +69,7 @@ where
         self.resolve(asked).await
     }
 
-    async fn resolve<B>(self: Arc<Self>, mut asked: Asked<B>) -> Lookup<St, F, P, B> {
+    async fn resolve<B>(self: Arc<Self>, mut asked: Box<Asked<B>>) -> Lookup<St, F, P, B> {
         let mut looked_again = false;
         loop {
             let slot = self.place_of(&mut asked).await;
@@ -81,7 +81,7 @@ where
                         let response = self.hit(entry, &slot.key, &asked.head, asked.ranges.as_ref(), now);
                         return Lookup::Answer(response);
                     }
-                    Reuse::ServeStale => return self.stale(asked, slot, now),
+                    Reuse::ServeStale => return self.stale(*asked, slot, now),
                     Reuse::Validate(why) => reason = why,
                 }
             }
@@ -96,7 +96,7 @@ where
                 return Lookup::Answer(self.only_if_cached(CacheStatus::forward(reason)));
             }
             if is_for_one(&asked, &slot) {
-                return Lookup::Miss(self.miss(asked, slot, reason, None, None, now));
+                return Lookup::Miss(self.miss(*asked, slot, reason, None, None, now));
             }
             // What is being fetched since before a request can't be the new answer that it asks for.
             let joins = self.settings.coalesce && reason != Forward::Request && !asked.directives.no_cache;
@@ -114,16 +114,16 @@ where
                     if again && self.peek(&asked.key, &asked.head).is_some_and(|now| now.differs_from(&slot)) {
                         continue;
                     }
-                    return Lookup::Miss(self.miss(asked, slot, reason, part, Some(lead), now));
+                    return Lookup::Miss(self.miss(*asked, slot, reason, part, Some(lead), now));
                 }
-                Entered::Alone => return Lookup::Miss(self.miss(asked, slot, reason, part, None, now)),
+                Entered::Alone => return Lookup::Miss(self.miss(*asked, slot, reason, part, None, now)),
                 Entered::Follow(follow) => {
                     let followed = follow.wait().await;
                     match self.follow(followed, &mut asked, &slot, reason).await {
                         Outcome::Answer(response) => return Lookup::Answer(response),
                         Outcome::Fetch => {
                             let now = self.now();
-                            return Lookup::Miss(self.miss(asked, slot, reason, part, None, now));
+                            return Lookup::Miss(self.miss(*asked, slot, reason, part, None, now));
                         }
                         Outcome::Again => {}
                     }

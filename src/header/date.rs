@@ -15,8 +15,8 @@ const MAX_LEN: usize = 33;
 
 /// Reads a date in any of the three formats of RFC 9110 §5.6.7.
 ///
-/// Case does not matter, and `UTC` is read as `GMT`; any other zone makes the date invalid (RFC 9111 §4.2). A date
-/// before 1970 is `None` as well: all that it could say is that something is old.
+/// Case does not matter (RFC 9111 §4.2), nor which day of the week it says it is; any zone but `GMT` makes the date invalid. A
+/// date before 1970 is `None` as well: all that it could say is that something is old.
 #[must_use]
 pub fn parse(value: &HeaderValue) -> Option<SystemTime> {
     let text = value.as_bytes().trim_ascii();
@@ -24,12 +24,21 @@ pub fn parse(value: &HeaderValue) -> Option<SystemTime> {
     let date = buffer.get_mut(..text.len())?;
     date.copy_from_slice(text);
     normalize_case(date);
-    if let Some(zone) = date.last_chunk_mut::<4>()
-        && zone == b" UTC"
-    {
-        *zone = *b" GMT";
+    let read = |date: &str| httpdate::parse_http_date(date).ok();
+    let date = str::from_utf8(date).ok()?;
+    read(date).or_else(|| on_another_day(date, read))
+}
+
+/// Reads a date whose day of the week may be wrong, which the parser doesn't let pass.
+fn on_another_day(date: &str, read: impl Fn(&str) -> Option<SystemTime>) -> Option<SystemTime> {
+    const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+    let end = date.find(|sign: char| !sign.is_ascii_alphabetic())?;
+    let (day, rest) = date.split_at(end);
+    let full = DAYS.contains(&day);
+    if !full && !DAYS.iter().any(|name| name[..3] == *day) {
+        return None;
     }
-    httpdate::parse_http_date(str::from_utf8(date).ok()?).ok()
+    DAYS.iter().find_map(|name| read(&format!("{}{rest}", if full { name } else { &name[..3] })))
 }
 
 /// The date in the field `name`; in its first line, if there are several.
@@ -92,8 +101,9 @@ mod tests {
             "SUN, 06 NOV 1994 08:49:37 GMT",
             "SUNDAY, 06-NOV-94 08:49:37 gmt",
             "SUN NOV  6 08:49:37 1994",
-            "Sun, 06 Nov 1994 08:49:37 UTC",
-            "Sun, 06 Nov 1994 08:49:37 utc",
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Saturday, 06-Nov-94 08:49:37 GMT",
+            "Tue Nov  6 08:49:37 1994",
         ] {
             assert_eq!(seconds(text.as_bytes()), Some(784_111_777), "{text}");
         }
@@ -110,7 +120,10 @@ mod tests {
             "Sun, 06 Nov 1994 08:49:37 +0000",
             "Sun, 06 Nov 1994 08:49:37",
             "Sun, 31 Feb 1994 08:49:37 GMT",
-            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sonntag, 06 Nov 1994 08:49:37 GMT",
+            "Su, 06 Nov 1994 08:49:37 GMT",
+            "Monday, 06 Nov 1994 08:49:37 GMT",
             "Wed, 31 Dec 1969 23:59:59 GMT",
             "Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT",
         ] {

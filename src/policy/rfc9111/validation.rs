@@ -33,6 +33,12 @@ pub(crate) fn selects_also(update: &HeaderMap, stored: &HeaderMap) -> bool {
     matches!((tag(update), tag(stored)), (Some(update), Some(stored)) if update.strong_eq(&stored))
 }
 
+/// §4.3.4: whether a 304 tells that this stored response is the answer, among several whose tags were asked about.
+pub(crate) fn tells(update: &HeaderMap, stored: &HeaderMap) -> bool {
+    let tag = |headers| HeaderMap::get(headers, ETAG).and_then(EntityTag::parse);
+    matches!((tag(update), tag(stored)), (Some(update), Some(stored)) if update.weak_eq(&stored))
+}
+
 /// §4.3.5: whether a 200 to HEAD speaks of this stored response to GET: its validators and its length, as far as they are given,
 /// are those that are stored.
 pub(crate) fn head_agrees(update: &HeaderMap, stored: &HeaderMap, stored_length: usize) -> bool {
