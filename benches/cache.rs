@@ -21,6 +21,7 @@ use larder::{
     CacheLayer,
     entry::{Entry, Frames, Head, Lifetime},
     fingerprint::{Fingerprint, RequestFingerprint},
+    header::date,
     key::{Key, KeyBuilder},
     llm,
     store::{Memory, Peek, Store},
@@ -43,6 +44,8 @@ fn response(body: Bytes) -> Response<Full<Bytes>> {
     ] {
         response.headers_mut().insert(name, value.parse().expect("a value"));
     }
+    // As every origin with a clock does; who keeps the response adds it else.
+    response.headers_mut().insert("date", date::format(SystemTime::now()));
     response
 }
 

@@ -31,7 +31,7 @@ impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
             Lookup::Bypass(request, pass) => {
                 let response = next.run(restored(request, bare)?, extensions).await?;
                 let url = response.url().clone();
-                let response = self.passed(*pass, http::Response::<Body>::from(response));
+                let response = self.passed(pass, http::Response::<Body>::from(response));
                 return Ok(located(response.map(Body::wrap), url));
             }
         };

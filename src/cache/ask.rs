@@ -29,9 +29,17 @@ use crate::{
 /// A request as far as it can be dealt with without waiting.
 pub(super) enum Begun<B> {
     Answer(Response<Served>),
-    Bypass(Request<ReplayBody<B>>, Box<Pass>),
-    Unread(Parts, B, RequestDirectives, usize),
+    Bypass(Box<(Request<ReplayBody<B>>, Pass)>),
+    Unread(Box<Unread<B>>),
     Keyed(Box<Asked<B>>),
+}
+
+/// A request whose key needs up to `limit` bytes of its body.
+pub(super) struct Unread<B> {
+    head: Parts,
+    body: B,
+    directives: RequestDirectives,
+    limit: usize,
 }
 
 /// A request and its key.
@@ -59,8 +67,9 @@ where
     {
         let (mut head, body) = request.into_parts();
         let directives = RequestDirectives::parse(&head.headers);
-        let ranges = range::parse(&head.headers).filter(|_| head.method == Method::GET);
-        if let Some(reason) = self.bypass(&head, &directives, ranges.is_some()) {
+        let ranged = head.method != Method::HEAD && head.headers.contains_key(RANGE);
+        let ranges = if ranged && head.method == Method::GET { range::parse(&head.headers) } else { None };
+        if let Some(reason) = self.bypass(&head, &directives, ranged && ranges.is_none()) {
             if directives.only_if_cached {
                 return Begun::Answer(self.only_if_cached(CacheStatus::forward(reason)));
             }
@@ -68,7 +77,7 @@ where
         }
         match self.fingerprint.body(&head) {
             BodyUse::Buffer { .. } if body.is_end_stream() => {}
-            BodyUse::Buffer { limit } => return Begun::Unread(head, body, directives, limit),
+            BodyUse::Buffer { limit } => return Begun::Unread(Box::new(Unread { head, body, directives, limit })),
             BodyUse::Empty if !body.is_end_stream() => {
                 let status = CacheStatus::forward(Forward::Bypass).with_detail("request-body");
                 return self.bypassed(head, ReplayBody::new(body), status);
@@ -95,7 +104,7 @@ where
         Begun::Keyed(Box::new(Asked { head, body: ReplayBody::new(body), key, directives, ranges, slot }))
     }
 
-    fn bypass(&self, head: &Parts, directives: &RequestDirectives, ranged: bool) -> Option<Forward> {
+    fn bypass(&self, head: &Parts, directives: &RequestDirectives, strange_range: bool) -> Option<Forward> {
         if let Admission::Bypass(reason) = self.policy.admit(head) {
             return Some(reason);
         }
@@ -104,9 +113,9 @@ where
         }
         // Conditions on what is at the origin, parts that can't be understood, and other protocols are for the origin to judge.
         let origins = [IF_MATCH, IF_UNMODIFIED_SINCE, UPGRADE];
-        let its = head.method == Method::CONNECT
-            || origins.iter().any(|name| head.headers.contains_key(name))
-            || (!ranged && head.method != Method::HEAD && head.headers.contains_key(RANGE));
+        let its = strange_range
+            || head.method == Method::CONNECT
+            || origins.iter().any(|name| head.headers.contains_key(name));
         its.then_some(Forward::Bypass)
     }
 
@@ -126,7 +135,7 @@ where
     fn bypassed<B>(&self, head: Parts, body: ReplayBody<B>, status: CacheStatus) -> Begun<B> {
         self.stats.bypassed.increment();
         let pass = Pass::new(&head, status, self.now());
-        Begun::Bypass(Request::from_parts(head, body), Box::new(pass))
+        Begun::Bypass(Box::new((Request::from_parts(head, body), pass)))
     }
 
     /// A hit, if the entry can be served as it is.
@@ -157,17 +166,12 @@ where
     }
 
     /// Reads the body that the key needs.
-    pub(super) async fn read<B>(
-        &self,
-        mut head: Parts,
-        body: B,
-        directives: RequestDirectives,
-        limit: usize,
-    ) -> Result<Box<Asked<B>>, (Request<ReplayBody<B>>, Box<Pass>)>
+    pub(super) async fn read<B>(&self, unread: Unread<B>) -> Result<Box<Asked<B>>, Box<(Request<ReplayBody<B>>, Pass)>>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
+        let Unread { mut head, body, directives, limit } = unread;
         let status = CacheStatus::forward(Forward::Bypass);
         let (body, status) = match buffer(body, limit).await {
             Buffered::Whole(bytes, body) => match self.key(&mut head, &bytes) {
@@ -182,6 +186,6 @@ where
         };
         self.stats.bypassed.increment();
         let pass = Pass::new(&head, status, self.now());
-        Err((Request::from_parts(head, body), Box::new(pass)))
+        Err(Box::new((Request::from_parts(head, body), pass)))
     }
 }

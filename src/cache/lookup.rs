@@ -42,7 +42,7 @@ pub(crate) enum Lookup<St, F, P, B> {
     /// Ask the inner service, and hand its response to the fill.
     Miss(Miss<St, F, P, B>),
     /// Ask the inner service, and say so; the cache wants no more than to hear whether anything was changed.
-    Bypass(Request<ReplayBody<B>>, Box<Pass>),
+    Bypass(Request<ReplayBody<B>>, Pass),
 }
 
 impl<St, F, P> Shared<St, F, P>
@@ -59,11 +59,11 @@ where
     {
         let asked = match begun {
             Begun::Answer(response) => return Lookup::Answer(response),
-            Begun::Bypass(request, pass) => return Lookup::Bypass(request, pass),
+            Begun::Bypass(passing) => return Lookup::Bypass(passing.0, passing.1),
             Begun::Keyed(asked) => asked,
-            Begun::Unread(head, body, directives, limit) => match self.read(head, body, directives, limit).await {
+            Begun::Unread(unread) => match self.read(*unread).await {
                 Ok(asked) => asked,
-                Err((request, pass)) => return Lookup::Bypass(request, pass),
+                Err(passing) => return Lookup::Bypass(passing.0, passing.1),
             },
         };
         self.resolve(asked).await

@@ -126,7 +126,7 @@ where
         }
         Lookup::Bypass(request, pass) => {
             let response = inner.oneshot(request).await?;
-            Ok(shared.passed(*pass, response))
+            Ok(shared.passed(pass, response))
         }
     }
 }
