@@ -1,6 +1,6 @@
 //! How a response is handed on and kept on the way.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
 
 use bytes::Bytes;
 use http::{
@@ -16,6 +16,7 @@ use super::{
     fill::Fill,
     serve::{announce, prepare},
     shared::Shared,
+    slot::{Slot, part_key},
 };
 use crate::{
     BoxError,
@@ -54,7 +55,7 @@ where
         let head = Arc::new(head);
         let serves = self.serves(&head);
         let until = coalesce::until(self.shared.now(), self.shared.settings.uncacheable_for);
-        let Self { shared, lead, began, slot, .. } = self;
+        let Self { shared, lead, began, slot: Slot { primary, .. }, .. } = self;
         let options = TeeOptions {
             limit: shared.settings.max_body,
             announced,
@@ -69,8 +70,12 @@ where
         let tee = Tee::new(body, options, move |ended| {
             let mut lead = closing.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(frames) = shared.whole(ended, &kept, &key, &mut lead) {
+                // What was known of it in part is older.
+                if shared.parts.load(Ordering::Relaxed) {
+                    shared.remove(part_key(&primary));
+                }
                 // The flight is closed when the store has the entry, so that nobody falls in between.
-                shared.put(Some(slot.primary), key, Entry::new(kept, frames), began, lead);
+                shared.put(Some(primary), key, Entry::new(kept, frames), began, lead);
             }
         });
         {
