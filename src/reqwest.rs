@@ -49,7 +49,13 @@ impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
                 if let Finished::Again(request, fill) = finished {
                     let request = restored(request.map(|()| ReplayBody::buffered(Bytes::new())), true)?;
                     let Some(next) = spare else { return Ok(located(fill.unanswered().map(Body::wrap), url)) };
-                    let response = next.run(request, extensions).await?;
+                    let response = match next.run(request, extensions).await {
+                        Ok(response) => response,
+                        Err(error) => {
+                            let answer = fill.failed().map(|response| located(response.map(Body::wrap), url));
+                            return answer.ok_or(error);
+                        }
+                    };
                     url = response.url().clone();
                     finished = fill.finish(http::Response::<Body>::from(response));
                 }

@@ -134,7 +134,7 @@ where
 
     fn bypassed<B>(&self, head: Parts, body: ReplayBody<B>, status: CacheStatus) -> Begun<B> {
         self.stats.bypassed.increment();
-        let pass = Pass::new(&head, status, self.now());
+        let pass = self.pass(&head, status);
         Begun::Bypass(Box::new((Request::from_parts(head, body), pass)))
     }
 
@@ -185,7 +185,7 @@ where
             Buffered::Failed(body) => (body, status.with_detail("request-broken")),
         };
         self.stats.bypassed.increment();
-        let pass = Pass::new(&head, status, self.now());
+        let pass = self.pass(&head, status);
         Err(Box::new((Request::from_parts(head, body), pass)))
     }
 }

@@ -8,13 +8,22 @@ use http::{
     request::Parts,
 };
 
-use super::{body::Served, fill::Fill, keep::stored_head, shared::Shared};
+use super::{
+    body::Served,
+    fill::Fill,
+    keep::stored_head,
+    shared::{Shared, Write},
+};
 use crate::{
     coalesce,
     entry::Entry,
     fingerprint::Fingerprint,
-    header::{date, hop_by_hop},
-    policy::{Exchange, Policy, Storage, rfc9111::validation},
+    header::{date, hop_by_hop, vary::Vary},
+    key::Key,
+    policy::{
+        Exchange, Policy, Storage,
+        rfc9111::validation::{self, Agreement},
+    },
     store::Store,
 };
 
@@ -66,20 +75,22 @@ where
         }
         let mut status = self.status(StatusCode::NOT_MODIFIED);
         let times = [self.requested_at, now];
-        let update = received(update, now);
-        let entry = if !validation::selects(&update, entry.head().headers()) {
-            // It speaks of a response that isn't stored: this one is out of date, whatever it was said to be.
-            self.shared.remove(self.slot.key.clone());
-            status.detail = Some("other-validator");
-            entry
-        } else if let Some(entry) = self.shared.freshened(&entry, &update, &self.client, times) {
-            self.shared.put(None, self.slot.key.clone(), entry.clone(), self.began, None);
-            self.shared.freshen_siblings(&self.slot, &update, &self.client, times);
-            status.stored = true;
-            entry
+        let fresh = if validation::selects(update, entry.head().headers()) {
+            self.shared.freshened(&entry, update, &self.client, times).and_then(|fresh| self.placed(&fresh))
         } else {
-            self.shared.remove(self.slot.key.clone());
-            entry
+            None
+        };
+        let entry = match fresh {
+            Some((key, fresh)) => {
+                self.put_confirmed(key, fresh.clone(), entry);
+                self.shared.freshen_siblings(&self.slot, update, &self.client, self.began, times);
+                status.stored = true;
+                fresh
+            }
+            None => {
+                self.shared.remove(self.slot.key.clone());
+                entry
+            }
         };
         let response =
             self.shared.answer_with(&entry, &self.slot.key, &self.client, self.ranges.as_ref(), now, status.clone());
@@ -92,60 +103,74 @@ where
         response
     }
 
+    /// Where an entry that was brought up to date belongs, by what it varies by now.
+    fn placed(&self, entry: &Entry) -> Option<(Key, Entry)> {
+        let vary = Vary::parse(entry.head().headers());
+        let (key, variant) = self.slot.place(vary.as_ref(), &self.client.headers)?;
+        let head = entry.head().clone().variant(variant);
+        Some((key, entry.with_head(head)))
+    }
+
+    fn put_confirmed(&self, key: Key, entry: Entry, confirmed: Entry) {
+        // What lies elsewhere by now can't be overtaken.
+        let confirms = (key == self.slot.key).then_some(confirmed);
+        let write = Write { primary: self.slot.primary.clone(), key, entry, began: self.began, confirms };
+        self.shared.put(write, None);
+    }
+
     /// The origin says that another variant is the answer to this request as well (§4.3.1, §4.3.4).
     pub(super) fn adopt(self, entry: &Entry, update: &HeaderMap, now: SystemTime) -> Response<Served> {
-        let update = received(update, now);
-        // It is kept where the look-up expected it: the fields that count are those of the other variants.
-        let key = self.slot.key.clone();
-        let variant = self.slot.first.variant().map(|first| first.like(&self.client.headers));
-        let fresh = self.shared.freshened(entry, &update, &self.client, [self.requested_at, now]);
+        let times = [self.requested_at, now];
+        let fresh = self.shared.freshened(entry, update, &self.client, times).and_then(|fresh| self.placed(&fresh));
         let mut status = self.status(StatusCode::NOT_MODIFIED);
         status.stored = fresh.is_some();
         if !self.behind_response {
             self.shared.stats.revalidated.increment();
         }
-        let entry = fresh.unwrap_or_else(|| entry.clone());
-        let head = entry.head().clone().variant(variant);
-        let entry = entry.with_head(head);
-        let response = self.shared.answer_with(&entry, &key, &self.client, self.ranges.as_ref(), now, status.clone());
-        match (self.lead, status.stored) {
-            (lead, true) => {
-                self.shared.put(Some(self.slot.primary.clone()), key, entry.clone(), self.began, None);
-                if let Some(lead) = lead {
-                    lead.share(entry);
-                }
-            }
-            (Some(lead), false) => lead.release(None),
-            (None, false) => {}
+        let (key, fresh) = fresh.unwrap_or_else(|| (self.slot.key.clone(), entry.clone()));
+        let response = self.shared.answer_with(&fresh, &key, &self.client, self.ranges.as_ref(), now, status.clone());
+        if status.stored {
+            let primary = self.slot.primary.clone();
+            let write = Write { primary, key, entry: fresh.clone(), began: self.began, confirms: None };
+            self.shared.put(write, None);
+        }
+        match self.lead {
+            Some(lead) if status.stored => lead.share(fresh),
+            Some(lead) => lead.release(None),
+            None => {}
         }
         response
     }
 
-    /// A 200 to HEAD brings a stored answer to GET up to date, if it speaks of the same content; else that is out of date
-    /// (§4.3.5). The client's answer, if it can be made of what is stored.
+    /// A 200 to HEAD brings a stored answer to GET up to date, if it speaks of the same content; if of another, that is out of
+    /// date (§4.3.5). The client's answer, if it can be made of what is stored.
     pub(super) fn update_by_head(
         self: Box<Self>,
         entry: &Entry,
         update: &HeaderMap,
         now: SystemTime,
     ) -> Result<Response<Served>, Box<Self>> {
-        let stored = entry.head().headers();
-        if !validation::head_agrees(update, stored, entry.body().data().len()) {
-            self.shared.remove(self.slot.key.clone());
-            return Err(self);
+        match validation::head_agrees(update, entry.head().headers(), entry.body().data().len()) {
+            Agreement::Same => {}
+            Agreement::Unknown => return Err(self),
+            Agreement::Other => {
+                self.shared.remove(self.slot.key.clone());
+                return Err(self);
+            }
         }
-        let update = received(update, now);
-        let Some(entry) = self.shared.freshened(entry, &update, &self.client, [self.requested_at, now]) else {
+        let times = [self.requested_at, now];
+        let fresh = self.shared.freshened(entry, update, &self.client, times).and_then(|fresh| self.placed(&fresh));
+        let Some((key, fresh)) = fresh else {
             self.shared.remove(self.slot.key.clone());
             return Err(self);
         };
-        self.shared.put(None, self.slot.key.clone(), entry.clone(), self.began, None);
+        self.put_confirmed(key, fresh.clone(), entry.clone());
         self.count_miss();
         let mut status = self.status(StatusCode::OK);
         status.stored = true;
-        let response = self.shared.answer_with(&entry, &self.slot.key, &self.client, None, now, status);
+        let response = self.shared.answer_with(&fresh, &self.slot.key, &self.client, None, now, status);
         if let Some(lead) = self.lead {
-            lead.share(entry);
+            lead.share(fresh);
         }
         Ok(response)
     }
@@ -159,7 +184,7 @@ where
 
 /// The fields of a response as they count here: without those for the next hop, and with a date. A response without one is
 /// dated by who receives it (RFC 9110 §6.6.1); a stored date would make it old.
-fn received(update: &HeaderMap, now: SystemTime) -> HeaderMap {
+pub(super) fn received(update: &HeaderMap, now: SystemTime) -> HeaderMap {
     let mut update = update.clone();
     hop_by_hop::remove(&mut update);
     update.remove(CONTENT_RANGE);

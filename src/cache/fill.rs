@@ -6,18 +6,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    Extensions, Method, Request, Response, StatusCode,
-    header::{AGE, DATE, ETAG},
-    request::Parts,
-    response,
-};
+use http::{Extensions, Method, Request, Response, StatusCode, header::AGE, request::Parts, response};
 use http_body::Body;
 
 use super::{
     CacheBody,
     body::Served,
-    keep::{announced_length, passed, stored_head},
+    confirm::received,
+    keep::{announced_length, dated, passed, stored_head},
     purges::Began,
     shared::Shared,
     slot::Slot,
@@ -32,11 +28,12 @@ use crate::{
         age,
         cache_control::RequestDirectives,
         cache_status::{CacheStatus, Forward},
-        date, hop_by_hop,
+        hop_by_hop,
         range::Ranges,
         vary::Vary,
     },
-    policy::{Exchange, Policy, Reuse, Storage, rfc9111::validation},
+    key::Key,
+    policy::{Exchange, Policy, Reuse, Skip, Storage, rfc9111::validation},
     store::Store,
 };
 
@@ -75,12 +72,20 @@ pub(crate) struct Fill<St, F, P> {
 pub(super) enum Question {
     /// Nothing.
     Plain,
-    /// Whether what is stored still holds.
-    Holds,
+    /// Whether what is stored still holds; if that can't be told, a request without a body can be sent once more without that.
+    Holds(Option<Extensions>),
     /// Whether one of these variants is the answer; if not, the request can be sent once more without that.
     AnyOf(Vec<Entry>, Extensions),
     /// What is missing behind this part; if that can't be had, the request can be sent once more without that.
     Rest(Entry, Extensions),
+}
+
+/// Why nothing is kept of an answer.
+#[derive(Clone, Copy)]
+pub(super) struct Unkept {
+    detail: Option<&'static str>,
+    /// Whether the next one will probably not be kept either.
+    lasting: bool,
 }
 
 /// What became of an answer.
@@ -98,21 +103,15 @@ where
     P: Policy,
 {
     /// For the answer to a request that had no part in the cache until it came.
-    pub(super) fn beside(
-        shared: Arc<Shared<St, F, P>>,
-        slot: Slot,
-        client: Parts,
-        reason: Forward,
-        requested_at: SystemTime,
-    ) -> Self {
-        let began = shared.purges.begin(&client);
+    pub(super) fn beside(shared: Arc<Shared<St, F, P>>, slot: Slot, client: Parts, requested_at: SystemTime) -> Self {
+        let began = shared.purges.begin(&client, Some(&slot.primary));
         Self {
             shared,
             slot,
             client,
             directives: RequestDirectives::default(),
             ranges: None,
-            reason,
+            reason: Forward::Method,
             lead: None,
             question: Question::Plain,
             requested_at,
@@ -144,7 +143,7 @@ where
 
     /// Whether the request may have to be sent twice.
     pub(crate) fn may_ask_again(&self) -> bool {
-        matches!(self.question, Question::AnyOf(..) | Question::Rest(..))
+        matches!(self.question, Question::AnyOf(..) | Question::Rest(..) | Question::Holds(Some(_)))
     }
 
     /// Takes the inner service's response, and gives the client's.
@@ -162,36 +161,43 @@ where
             return Finished::Response(stale.map(CacheBody::served));
         }
         match (std::mem::replace(&mut self.question, Question::Plain), status) {
-            (Question::Holds, StatusCode::NOT_MODIFIED) => {
-                if let Some(entry) = self.slot.entry.clone() {
-                    let response = self.confirm(entry, response.headers(), now);
-                    return Finished::Response(response.map(CacheBody::served));
+            (Question::Holds(extensions), StatusCode::NOT_MODIFIED) => {
+                let update = received(response.headers(), now);
+                match (self.slot.entry.clone(), extensions) {
+                    (Some(entry), None) => {
+                        return Finished::Response(self.confirm(entry, &update, now).map(CacheBody::served));
+                    }
+                    (Some(entry), Some(extensions)) => {
+                        if validation::selects(&update, entry.head().headers()) {
+                            return Finished::Response(self.confirm(entry, &update, now).map(CacheBody::served));
+                        }
+                        // It speaks of a response that isn't stored: the one that is can't be right.
+                        self.shared.remove(self.slot.key.clone());
+                        return self.again(extensions, now);
+                    }
+                    (None, _) => {}
                 }
             }
             (Question::AnyOf(offered, extensions), StatusCode::NOT_MODIFIED) => {
-                let meant = offered.iter().find(|entry| validation::tells(response.headers(), entry.head().headers()));
-                // Without a tag it can only mean the one that was asked about.
-                let untagged = !response.headers().contains_key(ETAG) && offered.len() == 1;
-                let meant = meant.or_else(|| offered.first().filter(|_| untagged));
+                let update = received(response.headers(), now);
+                let meant = offered.iter().find(|entry| validation::selects_also(&update, entry.head().headers()));
                 return match meant {
-                    Some(entry) => {
-                        Finished::Response(self.adopt(entry, response.headers(), now).map(CacheBody::served))
-                    }
-                    None => self.again(extensions),
+                    Some(entry) => Finished::Response(self.adopt(entry, &update, now).map(CacheBody::served)),
+                    None => self.again(extensions, now),
                 };
             }
             (Question::Rest(part, extensions), StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) => {
                 let (parts, body) = response.into_parts();
                 return match self.complete(&part, parts, body, now) {
                     Ok(response) => Finished::Response(response.map(CacheBody::served)),
-                    Err(this) => this.again(extensions),
+                    Err(this) => this.again(extensions, now),
                 };
             }
             (_, _) => {}
         }
         let (parts, body) = response.into_parts();
         if let Some(entry) = self.is_head_of_stored(status) {
-            match self.update_by_head(&entry, &parts.headers, now) {
+            match self.update_by_head(&entry, &received(&parts.headers, now), now) {
                 Ok(response) => return Finished::Response(response.map(CacheBody::served)),
                 Err(this) => self = this,
             }
@@ -201,7 +207,13 @@ where
         }
         self.count_miss();
         let exchange = Exchange::new(&self.client, &parts, self.requested_at, now);
-        let storage = self.shared.policy.storable(&exchange);
+        let storage = match status {
+            // Asked for a range, the origin may have answered that alone.
+            _ if self.ranges.is_some() && !matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) => {
+                Storage::Skip(Skip::Partial)
+            }
+            _ => self.shared.policy.storable(&exchange),
+        };
         Finished::Response(self.settle(storage, parts, body))
     }
 
@@ -211,25 +223,35 @@ where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let length = announced_length(&self.client.method, &parts).or_else(|| body.size_hint().exact());
+        match self.plan(storage, &mut parts, length) {
+            Ok((key, head)) if parts.status == StatusCode::PARTIAL_CONTENT => self.pass_part(key, head, parts, body),
+            Ok((key, head)) => self.keep(key, head, parts, body, length).map(CacheBody::served),
+            Err(unkept) => {
+                let status = self.unkept(parts.status, unkept);
+                passed(parts, body, status)
+            }
+        }
+    }
+
+    /// Where a response is to be kept, and how; it gets the fields that it lacks.
+    pub(super) fn plan(
+        &self,
+        storage: Storage,
+        parts: &mut response::Parts,
+        length: Option<u64>,
+    ) -> Result<(Key, Head), Unkept> {
+        dated(parts, self.shared.now());
         let (lifetime, without) = match storage {
             Storage::Keep { lifetime, without } => (lifetime, without),
             Storage::Skip(why) => {
                 self.shared.stats.not_storable.increment();
-                let status = self.status(parts.status).with_detail(why.as_str());
-                self.let_go(why.is_lasting());
-                return passed(parts, body, status);
+                return Err(Unkept { detail: Some(why.as_str()), lasting: why.is_lasting() });
             }
         };
-        let announced = announced_length(&self.client.method, &parts).or_else(|| body.size_hint().exact());
-        if announced.is_some_and(|length| length > self.shared.settings.max_body as u64) {
+        if length.is_some_and(|length| length > self.shared.settings.max_body as u64) {
             self.shared.stats.too_large.increment();
-            let status = self.status(parts.status).with_detail("too-large");
-            self.let_go(true);
-            return passed(parts, body, status);
-        }
-        // A response without a date is dated by who receives it (RFC 9110 §6.6.1).
-        if !parts.headers.contains_key(DATE) {
-            parts.headers.insert(DATE, date::format(lifetime.received_at));
+            return Err(Unkept { detail: Some("too-large"), lasting: true });
         }
         // How long it took counts as age (RFC 9111 §4.2.3), and those behind this cache can't know it.
         if lifetime.initial_age.as_secs() > 0 {
@@ -241,20 +263,27 @@ where
             headers.remove(name);
         });
         let vary = Vary::parse(&headers);
-        let Some((key, variant)) = self.slot.place(vary.as_ref(), &self.client.headers) else {
-            let status = self.status(parts.status);
-            self.let_go(true);
-            return passed(parts, body, status);
-        };
-        let head = stored_head(parts.status, headers, lifetime, variant);
-        if parts.status == StatusCode::PARTIAL_CONTENT {
-            return self.pass_part(key, head, parts, body);
+        let place = self.slot.place(vary.as_ref(), &self.client.headers);
+        let (key, variant) = place.ok_or(Unkept { detail: None, lasting: true })?;
+        Ok((key, stored_head(parts.status, headers, lifetime, variant)))
+    }
+
+    /// Nothing is kept of an answer; what is to be said of it.
+    pub(super) fn unkept(self, code: StatusCode, unkept: Unkept) -> CacheStatus {
+        let mut status = self.status(code);
+        status.detail = unkept.detail;
+        // What it says of the resource outdates what is stored.
+        let speaks = code.is_success() || matches!(code.as_u16(), 300..=303 | 307 | 308 | 404 | 410);
+        if speaks && self.slot.entry.is_some() && self.client.method == Method::GET && self.ranges.is_none() {
+            self.shared.remove(self.slot.key.clone());
         }
-        self.keep(key, head, parts, body, announced).map(CacheBody::served)
+        self.let_go(unkept.lasting);
+        status
     }
 
     /// The client's request once more, as it came.
-    fn again<B>(self: Box<Self>, extensions: Extensions) -> Finished<St, F, P, B> {
+    fn again<B>(mut self: Box<Self>, extensions: Extensions, now: SystemTime) -> Finished<St, F, P, B> {
+        self.requested_at = now;
         let mut request = Request::new(());
         *request.method_mut() = self.client.method.clone();
         *request.uri_mut() = self.client.uri.clone();
@@ -265,6 +294,7 @@ where
 
     /// The origin answered neither the cache's question nor the client's.
     pub(crate) fn unanswered(self: Box<Self>) -> Response<Served> {
+        self.count_miss();
         let status = CacheStatus::forward(self.reason).with_detail("unanswered");
         let response = self.shared.gateway_timeout(status);
         self.let_go(false);
@@ -274,15 +304,14 @@ where
     /// The inner service failed; a stale response may stand in. Where one must not, the client hears that the origin could not be
     /// asked (RFC 9111 §5.2.2.2).
     pub(crate) fn failed(self) -> Option<Response<Served>> {
-        let now = self.shared.now();
-        let mut answer = self.in_place_of_error(now, None);
-        let strict = |entry: &Entry| entry.head().lifetime().must_revalidate;
-        if answer.is_none() && !self.behind_response && self.slot.entry.as_ref().is_some_and(strict) {
-            let status = CacheStatus::forward(self.reason).with_detail("must-revalidate");
-            answer = Some(self.shared.gateway_timeout(status));
-        }
+        let mut answer = self.in_place_of_error(self.shared.now(), None);
         if answer.is_none() {
             self.count_miss();
+            let strict = |entry: &Entry| entry.head().lifetime().must_revalidate;
+            if !self.behind_response && self.slot.entry.as_ref().is_some_and(strict) {
+                let status = CacheStatus::forward(self.reason).with_detail("must-revalidate");
+                answer = Some(self.shared.gateway_timeout(status));
+            }
         }
         self.let_go(false);
         answer
@@ -303,7 +332,8 @@ where
     fn in_place_of_error(&self, now: SystemTime, error: Option<StatusCode>) -> Option<Response<Served>> {
         let entry = self.slot.entry.as_ref()?;
         let lifetime = entry.head().lifetime();
-        if !lifetime.may_replace_error(now, self.directives.stale_if_error) {
+        let changed = self.shared.purges.invalidated(&self.client, lifetime.received_at);
+        if changed || !lifetime.may_replace_error(now, self.directives.stale_if_error) {
             return None;
         }
         if !self.behind_response {

@@ -2,7 +2,10 @@
 
 use std::{fmt, pin::Pin, sync::Arc};
 
-use super::shared::Shared;
+use super::{
+    shared::Shared,
+    slot::{head_key, part_key},
+};
 use crate::{
     fingerprint::Fingerprint,
     policy::Policy,
@@ -72,7 +75,12 @@ impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
         Box::pin(async move {
             self.purges.add(selector.clone());
             self.flights.close(selector);
-            let purged = self.store.purge(selector).await?;
+            let mut purged = self.store.purge(selector).await?;
+            if let Selector::Key(key) = selector {
+                for beside in [head_key(key), part_key(key)] {
+                    purged += u64::from(self.store.remove(&beside).await?);
+                }
+            }
             self.stats.purged.add(purged);
             Ok(purged)
         })

@@ -1,11 +1,14 @@
 //! How a response is handed on and kept on the way.
 
-use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Response, StatusCode,
-    header::{AGE, CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{AGE, CONTENT_LENGTH, DATE, TRANSFER_ENCODING},
     response,
 };
 use http_body::Body;
@@ -15,7 +18,7 @@ use super::{
     body::Served,
     fill::Fill,
     serve::{announce, prepare},
-    shared::Shared,
+    shared::{Shared, Write},
     slot::{Slot, part_key},
 };
 use crate::{
@@ -24,7 +27,7 @@ use crate::{
     coalesce::{self, Lead},
     entry::{Entry, Frames, Head, Lifetime, Variant},
     fingerprint::Fingerprint,
-    header::{cache_status::CacheStatus, media_type},
+    header::{cache_status::CacheStatus, date, media_type},
     key::Key,
     policy::{Policy, completeness::Verdict},
     store::Store,
@@ -71,11 +74,12 @@ where
             let mut lead = closing.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(frames) = shared.whole(ended, &kept, &key, &mut lead) {
                 // What was known of it in part is older.
-                if shared.parts.load(Ordering::Relaxed) {
+                if shared.parts.remove(primary.digest()).is_some() {
                     shared.remove(part_key(&primary));
                 }
                 // The flight is closed when the store has the entry, so that nobody falls in between.
-                shared.put(Some(primary), key, Entry::new(kept, frames), began, lead);
+                let entry = Entry::new(kept, frames);
+                shared.put(Write { primary, key, entry, began, confirms: None }, lead);
             }
         });
         {
@@ -132,6 +136,13 @@ pub(super) fn passed<B>(parts: response::Parts, body: B, status: CacheStatus) ->
     let mut response = Response::from_parts(parts, CacheBody::passed(body));
     announce(&mut response, status);
     response
+}
+
+/// A response without a date is dated by who receives it (RFC 9110 §6.6.1).
+pub(super) fn dated(parts: &mut response::Parts, now: SystemTime) {
+    if !parts.headers.contains_key(DATE) {
+        parts.headers.insert(DATE, date::format(now));
+    }
 }
 
 pub(super) fn stored_head(

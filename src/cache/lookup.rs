@@ -6,8 +6,10 @@ use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
     header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE},
+    request::Parts,
 };
 use http_body::Body;
+use tokio::time::Instant;
 
 use super::{
     ask::{Asked, Begun},
@@ -69,10 +71,15 @@ where
         self.resolve(asked).await
     }
 
-    async fn resolve<B>(self: Arc<Self>, mut asked: Box<Asked<B>>) -> Lookup<St, F, P, B> {
+    async fn resolve<B>(self: Arc<Self>, mut asked: Box<Asked<B>>) -> Lookup<St, F, P, B>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
         let mut looked_again = false;
+        let deadline = self.deadline();
         loop {
-            let slot = self.place_of(&mut asked).await;
+            let slot = self.place_of(&mut asked, deadline).await;
             let now = self.now();
             let mut reason = slot.reason;
             if let Some(entry) = &slot.entry {
@@ -81,11 +88,14 @@ where
                         let response = self.hit(entry, &slot.key, &asked.head, asked.ranges.as_ref(), now);
                         return Lookup::Answer(response);
                     }
-                    Reuse::ServeStale => return self.stale(*asked, slot, now),
+                    Reuse::ServeStale => {
+                        let entry = entry.clone();
+                        return self.stale(*asked, slot, &entry, now);
+                    }
                     Reuse::Validate(why) => reason = why,
                 }
             }
-            let part = self.part(&slot, &asked.head, asked.ranges.is_some()).await;
+            let part = self.part(&slot, &asked.head, asked.ranges.is_some(), deadline).await;
             if let Some(part) = &part {
                 reason = Forward::Partial;
                 if let Some(response) = self.answer_with_part(part, &asked, now) {
@@ -101,16 +111,20 @@ where
             // What is being fetched since before a request can't be the new answer that it asks for.
             let joins = self.settings.coalesce && reason != Forward::Request && !asked.directives.no_cache;
             let flight = asked.flight(&slot);
+            let began = self.purges.begin(&asked.head, Some(&asked.key));
             let entered = if joins {
-                self.flights.enter(&flight, now)
+                self.flights.enter(&flight, began.marks, now)
             } else {
-                self.flights.lead(&flight).filter(|_| self.settings.coalesce).map_or(Entered::Alone, Entered::Lead)
+                self.flights
+                    .lead(&flight, began.marks)
+                    .filter(|_| self.settings.coalesce)
+                    .map_or(Entered::Alone, Entered::Lead)
             };
             match entered {
                 Entered::Lead(lead) => {
                     // Somebody may have landed since the look-up. Once is enough: what is found then may differ for ever, with a
                     // store that makes its entries anew, or beside a variant that is still being fetched.
-                    let again = joins && !std::mem::replace(&mut looked_again, true);
+                    let again = joins && !slot.of_head && !std::mem::replace(&mut looked_again, true);
                     if again && self.peek(&asked.key, &asked.head).is_some_and(|now| now.differs_from(&slot)) {
                         continue;
                     }
@@ -119,7 +133,7 @@ where
                 Entered::Alone => return Lookup::Miss(self.miss(*asked, slot, reason, part, None, now)),
                 Entered::Follow(follow) => {
                     let followed = follow.wait().await;
-                    match self.follow(followed, &mut asked, &slot, reason).await {
+                    match self.follow(followed, &mut asked, &slot, reason, deadline).await {
                         Outcome::Answer(response) => return Lookup::Answer(response),
                         Outcome::Fetch => {
                             let now = self.now();
@@ -133,19 +147,26 @@ where
     }
 
     /// Where the answer to a request is, or will be, kept. While there is none to GET, one to HEAD has a place of its own.
-    async fn place_of<B>(&self, asked: &mut Asked<B>) -> Slot {
+    async fn place_of<B>(&self, asked: &mut Asked<B>, deadline: Instant) -> Slot {
         let slot = match asked.slot.take() {
             Some(slot) => slot,
-            None => self.slot(&asked.key, &asked.head).await,
+            None => self.slot(&asked.key, &asked.head, deadline).await,
         };
         if asked.head.method != Method::HEAD || slot.entry.is_some() {
             return slot;
         }
-        Slot { of_head: true, ..self.slot(&head_key(&asked.key), &asked.head).await }
+        Slot { of_head: true, ..self.slot(&head_key(&asked.key), &asked.head, deadline).await }
     }
 
     /// What a leader fetched, for one that followed.
-    async fn follow<B>(&self, followed: Followed, asked: &mut Asked<B>, slot: &Slot, reason: Forward) -> Outcome {
+    async fn follow<B>(
+        &self,
+        followed: Followed,
+        asked: &mut Asked<B>,
+        slot: &Slot,
+        reason: Forward,
+        deadline: Instant,
+    ) -> Outcome {
         let now = self.now();
         let serves = |head: &Head| self.policy.reuse(&asked.directives, head, now) == Reuse::Serve;
         let other = |head: &Head| head.selecting().filter(|variant| !variant.answers(&asked.head.headers)).cloned();
@@ -157,7 +178,7 @@ where
         };
         if let Some(variant) = variant {
             // Not for this request; but now it is known what counts.
-            asked.slot = Some(self.slot_beside(&asked.key, &variant, &asked.head).await);
+            asked.slot = Some(self.slot_beside(&asked.key, &variant, &asked.head, deadline).await);
             return Outcome::Again;
         }
         match followed {
@@ -181,16 +202,21 @@ where
         status
     }
 
-    fn stale<B>(self: Arc<Self>, mut asked: Asked<B>, slot: Slot, now: SystemTime) -> Lookup<St, F, P, B> {
-        let Some(entry) = slot.entry.clone() else {
-            return Lookup::Miss(self.miss(asked, slot, Forward::Stale, None, None, now));
-        };
+    fn stale<B>(self: Arc<Self>, mut asked: Asked<B>, slot: Slot, entry: &Entry, now: SystemTime) -> Lookup<St, F, P, B>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
         self.stats.stale_hits.increment();
         let status = CacheStatus::hit(entry.head().lifetime().ttl(now)).with_detail("stale-while-revalidate");
-        let response = self.answer_with(&entry, &slot.key, &asked.head, asked.ranges.as_ref(), now, status);
-        match self.flights.lead(&asked.flight(&slot)) {
+        let response = self.answer_with(entry, &slot.key, &asked.head, asked.ranges.as_ref(), now, status);
+        // What is refreshed is the whole, whatever of it the client wants.
+        if asked.head.method == Method::HEAD && !slot.of_head {
+            asked.head.method = Method::GET;
+        }
+        let marks = self.purges.begin(&asked.head, Some(&asked.key)).marks;
+        match self.flights.lead(&asked.flight(&slot), marks) {
             Some(lead) => {
-                // What is refreshed is the whole, whatever of it the client wants.
                 asked.ranges = None;
                 for name in [RANGE, IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE] {
                     asked.head.headers.remove(name);
@@ -211,18 +237,22 @@ where
         part: Option<Entry>,
         lead: Option<Lead>,
         now: SystemTime,
-    ) -> Miss<St, F, P, B> {
-        let Asked { head, body, directives, ranges, .. } = asked;
+    ) -> Miss<St, F, P, B>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let Asked { head, body, key, directives, ranges, .. } = asked;
         let mut request = Request::from_parts(head, body);
         // What decides is the client's request, not what the cache adds to it; its extensions decide nothing.
         let client = head_of(request.method(), request.uri(), request.headers());
-        let question = self.question(&mut request, &slot, part, ranges.is_some(), now);
+        let question = self.question(&mut request, &client, &slot, part, ranges.is_some(), now);
         if let Some(entry) = &slot.entry
             && entry.head().lifetime().may_replace_error(now, directives.stale_if_error)
         {
             request.extensions_mut().insert(StaleEntry(entry.clone()));
         }
-        let began = self.purges.begin(&client);
+        let began = self.purges.begin(&client, Some(&key));
         let fill = Fill {
             shared: self,
             slot,
@@ -243,11 +273,16 @@ where
     fn question<B>(
         &self,
         request: &mut Request<ReplayBody<B>>,
+        client: &Parts,
         slot: &Slot,
         part: Option<Entry>,
         ranged: bool,
         now: SystemTime,
-    ) -> Question {
+    ) -> Question
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Question::Plain;
         }
@@ -258,22 +293,23 @@ where
             }
             // What is asked of the origin is the cache's question; the client's own is answered from the outcome.
             validators.apply_to(request.headers_mut());
-            return Question::Holds;
+            let again = request.body().is_end_stream().then(|| request.extensions().clone());
+            return Question::Holds(again);
         }
-        if ranged || validators::is_conditional(request.headers()) {
+        let get = *request.method() == Method::GET && request.body().is_end_stream();
+        if !get || ranged || validators::is_conditional(request.headers()) {
             return Question::Plain;
         }
-        let get = *request.method() == Method::GET;
-        if let Some(part) = part.filter(|_| get)
+        if let Some(part) = part
             && let Some(rest) = self.rest_of(&part, now)
         {
             ask_for_rest(request.headers_mut(), rest);
             return Question::Rest(part, request.extensions().clone());
         }
-        if slot.reason != Forward::VaryMiss || !get {
+        if slot.reason != Forward::VaryMiss {
             return Question::Plain;
         }
-        let offered = self.offered(slot, &head_of(request.method(), request.uri(), request.headers()));
+        let offered = self.offered(slot, client);
         match tags_of(&offered) {
             Some(tags) => {
                 request.headers_mut().insert(IF_NONE_MATCH, tags);

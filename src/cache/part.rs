@@ -3,26 +3,28 @@
 //!
 //! Two parts are put together only by a strong validator that both have.
 
-use std::{sync::atomic::Ordering, time::SystemTime};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE},
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE},
     request::Parts,
     response,
 };
 use http_body::Body;
+use tokio::time::Instant;
 
 use super::{
     CacheBody,
     ask::Asked,
     body::Served,
+    confirm::received,
     fill::Fill,
     keep::{announced_length, passed, stored_head},
     purges::Began,
     serve::announce,
-    shared::Shared,
+    shared::{Shared, Write},
     slot::{Slot, part_key},
 };
 use crate::{
@@ -36,7 +38,7 @@ use crate::{
         validators::{self, EntityTag},
     },
     key::Key,
-    policy::{Exchange, Policy, Reuse, Storage, rfc9111::validation},
+    policy::{Exchange, Policy, Reuse, rfc9111::validation},
     store::Store,
 };
 
@@ -47,12 +49,13 @@ where
     P: Policy,
 {
     /// The part that is stored of what a request asks for.
-    pub(super) async fn part(&self, slot: &Slot, request: &Parts, ranged: bool) -> Option<Entry> {
+    pub(super) async fn part(&self, slot: &Slot, request: &Parts, ranged: bool, deadline: Instant) -> Option<Entry> {
         // Without a range, only what this process stored is looked for: it would cost every miss a look-up.
-        if slot.entry.is_some() || (!ranged && !self.parts.load(Ordering::Relaxed)) {
+        let known = || ranged || self.parts.get(slot.primary.digest()).is_some();
+        if slot.entry.is_some() || request.method != Method::GET || !known() {
             return None;
         }
-        let part = self.get(&part_key(&slot.primary), request).await?;
+        let part = self.get(&part_key(&slot.primary), request, deadline).await?;
         let answers = part.head().selecting().is_none_or(|variant| variant.answers(&request.headers));
         answers.then_some(part)
     }
@@ -106,18 +109,19 @@ where
         strong.then(|| [rest, tag.clone()])
     }
 
-    /// Keeps a part, together with the one that is there if they belong together.
-    async fn keep_part(&self, key: &Key, slot: &Slot, part: Entry, began: Began) {
-        let at = part_key(&slot.primary);
+    /// Keeps a part, together with the one that is there if they belong together. `key` is where the whole would be kept.
+    async fn keep_part(&self, primary: Key, key: Key, part: Entry, began: Began) {
+        let at = part_key(&primary);
         let known = self.store.get(&at).await.ok().flatten();
-        let part = known.and_then(|known| combined(&known, &part)).unwrap_or(part);
+        let limit = self.settings.max_body as u64;
+        let part = known.and_then(|known| combined(&known, &part, limit)).unwrap_or(part);
         if part.head().status() == StatusCode::OK {
-            if self.keep(key, part, began).await {
+            self.parts.remove(primary.digest());
+            if self.put_now(Write { primary, key, entry: part, began, confirms: None }).await {
                 self.forget(&at).await;
             }
-        } else {
-            self.parts.store(true, Ordering::Relaxed);
-            self.keep(&at, part, began).await;
+        } else if self.keep(&at, part, began).await {
+            self.parts.insert(*primary.digest(), ());
         }
     }
 }
@@ -140,19 +144,27 @@ where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let mut status = self.status(parts.status);
         let range = ContentRange::of(head.headers()).and_then(|content| content.range);
         let length = range.map(|range| range.end - range.start);
         let announced = announced_length(&self.client.method, &parts).or_else(|| body.size_hint().exact());
-        let fits = length.is_some_and(|length| {
-            length <= self.shared.settings.max_body as u64 && announced.is_none_or(|announced| announced == length)
-        });
-        if self.client.headers.get(RANGE).is_none() || !fits {
-            self.let_go(false);
-            return passed(parts, body, status.with_detail("partial"));
+        let whole = length.is_some_and(|length| announced.is_none_or(|announced| announced == length));
+        let fits = length.is_some_and(|length| length <= self.shared.settings.max_body as u64);
+        if let Some(entry) = &self.slot.entry
+            && !same_content(entry.head().headers(), head.headers())
+        {
+            // The whole that is stored is of another content, or may be.
+            self.shared.remove(self.slot.key.clone());
         }
+        if self.ranges.is_none() || !whole || !fits {
+            let counter = if whole { &self.shared.stats.too_large } else { &self.shared.stats.not_storable };
+            counter.increment();
+            let status = self.status(parts.status).with_detail(if whole { "too-large" } else { "partial" });
+            self.let_go(false);
+            return passed(parts, body, status);
+        }
+        let mut status = self.status(parts.status);
         status.stored = true;
-        let Self { shared, slot, began, .. } = self;
+        let Self { shared, slot: Slot { primary, .. }, began, .. } = self;
         let options = TeeOptions {
             limit: shared.settings.max_body,
             announced: length,
@@ -163,7 +175,7 @@ where
             if let Some(frames) = shared.whole(ended, &head, &key, &mut None) {
                 let part = Entry::new(head, frames);
                 let keeper = shared.clone();
-                shared.write(async move { keeper.keep_part(&key, &slot, part, began).await });
+                shared.write(async move { keeper.keep_part(primary, key, part, began).await });
             }
         });
         let mut response = Response::from_parts(parts, CacheBody::served(Served::Live(tee)));
@@ -186,35 +198,22 @@ where
         let Some(length) = fits_behind(part.head().headers(), &rest) else { return Err(self) };
         self.count_miss();
         let mut parts = rest;
+        let newer = received(&parts.headers, now);
         parts.status = StatusCode::OK;
-        parts.headers = whole_headers(part.head().headers(), &parts.headers, length);
-        let body = ReplayBody::prefixed(part.body().data().clone(), body);
+        parts.headers = whole_headers(part.head().headers(), &newer, length);
         let storage = self.shared.policy.storable(&Exchange::new(&self.client, &parts, self.requested_at, now));
-        let variant = part.head().selecting().cloned();
-        match (storage, &variant) {
-            (Storage::Keep { lifetime, without }, _) => {
-                let mut headers = parts.headers.clone();
-                without.iter().for_each(|name| {
-                    headers.remove(name);
-                });
-                let head = stored_head(parts.status, headers, lifetime, variant);
-                let key = self.slot.key.clone();
-                Ok(self.keep(key, head, parts, body, Some(length)))
-            }
-            (Storage::Skip(why), _) => {
-                let options = TeeOptions {
-                    limit: self.shared.settings.max_body,
-                    announced: Some(length),
-                    keep_frames: false,
-                    finish: None,
-                };
-                let status = self.status(StatusCode::PARTIAL_CONTENT).with_detail(why.as_str());
-                self.let_go(why.is_lasting());
+        let body = ReplayBody::prefixed(part.body().data().clone(), body);
+        let (key, head) = match self.plan(storage, &mut parts, Some(length)) {
+            Ok(place) => place,
+            Err(unkept) => {
+                let status = self.unkept(StatusCode::PARTIAL_CONTENT, unkept);
+                let options = TeeOptions { limit: 0, announced: Some(length), keep_frames: false, finish: None };
                 let mut response = Response::from_parts(parts, Served::Live(Tee::new(body, options, |_| {})));
                 announce(&mut response, status);
-                Ok(response)
+                return Ok(response);
             }
-        }
+        };
+        Ok(self.keep(key, head, parts, body, Some(length)))
     }
 }
 
@@ -236,12 +235,17 @@ fn same_content(one: &HeaderMap, other: &HeaderMap) -> bool {
 fn whole_headers(older: &HeaderMap, newer: &HeaderMap, length: u64) -> HeaderMap {
     let mut headers = validation::freshened(older, newer);
     headers.remove(CONTENT_RANGE);
+    // The stored age is said anew each time; the newer part's is how old the whole is.
+    headers.remove(AGE);
+    if let Some(age) = newer.get(AGE) {
+        headers.insert(AGE, age.clone());
+    }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers
 }
 
 /// Two parts as one, if they are of the same content and touch (§3.4); the whole, as a 200, if nothing is missing then.
-fn combined(older: &Entry, newer: &Entry) -> Option<Entry> {
+fn combined(older: &Entry, newer: &Entry, limit: u64) -> Option<Entry> {
     let (old, new) = (older.head(), newer.head());
     let (had, has) = (ContentRange::of(old.headers())?, ContentRange::of(new.headers())?);
     let same_variant =
@@ -254,6 +258,11 @@ fn combined(older: &Entry, newer: &Entry) -> Option<Entry> {
         return None;
     }
     let (start, end) = (a.start.min(b.start), a.end.max(b.end));
+    let grows = (end - start).saturating_sub(a.end - a.start);
+    // The older one is copied for what the newer adds, so that has to be worth it.
+    if end - start > limit || grows * 64 < a.end - a.start {
+        return (end - start <= limit && grows == 0).then(|| older.clone());
+    }
     let size = usize::try_from(end - start).ok()?;
     let mut data = BytesMut::with_capacity(size);
     let ((first, head), (second, tail)) =

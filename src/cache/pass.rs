@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri, request::Parts};
+use http::{HeaderMap, Method, Request, Response, Uri, request::Parts, response};
 use http_body::Body;
 
 use super::{
     CacheBody,
     fill::Fill,
+    keep::dated,
+    purges::Began,
     serve::announce,
     shared::Shared,
     slot::{Slot, head_key, part_key},
@@ -16,27 +18,23 @@ use super::{
 use crate::{
     BoxError,
     fingerprint::Fingerprint,
-    header::cache_status::{CacheStatus, Forward},
+    header::{cache_control::RequestDirectives, cache_status::CacheStatus},
     key::Key,
-    policy::{Exchange, Policy, Skip, Storage, rfc9111::invalidation},
+    policy::{Exchange, Policy, Storage, rfc9111::invalidation},
     store::Store,
-    tag::Selector,
 };
 
 /// A request that passes by the cache.
 pub(crate) struct Pass {
     status: CacheStatus,
-    /// The request, if it may change something.
-    unsafe_request: Option<Parts>,
-    requested_at: SystemTime,
+    change: Option<Change>,
 }
 
-impl Pass {
-    pub(super) fn new(head: &Parts, status: CacheStatus, now: SystemTime) -> Self {
-        let unsafe_request =
-            (!invalidation::is_safe(&head.method)).then(|| head_of(&head.method, &head.uri, &head.headers));
-        Self { status, unsafe_request, requested_at: now }
-    }
+/// A request that may change something.
+struct Change {
+    request: Parts,
+    requested_at: SystemTime,
+    began: Began,
 }
 
 /// A head with what decides: extensions don't.
@@ -54,50 +52,71 @@ where
     F: Fingerprint,
     P: Policy,
 {
+    /// Notes what is needed of a request that passes by.
+    pub(super) fn pass(&self, head: &Parts, status: CacheStatus) -> Pass {
+        let change = (!invalidation::is_safe(&head.method)).then(|| {
+            let mut request = head_of(&head.method, &head.uri, &head.headers);
+            request.method = Method::GET;
+            let key = self.key(&mut request, &Bytes::new());
+            request.method = head.method.clone();
+            Change { requested_at: self.now(), began: self.purges.begin(&request, key.as_ref()), request }
+        });
+        Pass { status, change }
+    }
+
     /// Takes the answer to a request that passed by the cache: what it changed is invalid now.
     pub(crate) fn passed<B>(self: &Arc<Self>, pass: Pass, response: Response<B>) -> Response<CacheBody<B>>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let Pass { status, unsafe_request, requested_at } = pass;
-        let (parts, body) = response.into_parts();
-        if let Some(mut request) = unsafe_request.filter(|request| self.policy.invalidates(request, parts.status)) {
+        let Pass { status, change } = pass;
+        let (mut parts, body) = response.into_parts();
+        if let Some(change) = change.filter(|change| self.policy.invalidates(&change.request, parts.status)) {
             let now = self.now();
-            let others = invalidation::locations(&request, &parts.headers);
-            let stored = if request.method == Method::POST {
-                self.policy.storable_as_get(&Exchange::new(&request, &parts, requested_at, now))
-            } else {
-                Storage::Skip(Skip::Status)
-            };
+            let others = invalidation::locations(&change.request, &parts.headers);
+            let kept = self.stands_for_get(&change, &parts, now);
+            let Change { mut request, requested_at, .. } = change;
             request.method = Method::GET;
-            let key = self.invalidate(&mut request, now);
             let target = request.uri.clone();
             for uri in others {
                 request.uri = uri;
                 self.invalidate(&mut request, now);
             }
             request.uri = target;
-            if let (Storage::Keep { .. }, Some(key)) = (&stored, key) {
-                let fill =
-                    Fill::beside(self.clone(), Slot::primary(&key, None), request, Forward::Method, requested_at);
-                return fill.settle(stored, parts, body);
+            let key = self.invalidate(&mut request, now);
+            if let (Some(storage), Some(key)) = (kept, key) {
+                let slot = Slot::primary(&key, None);
+                return Fill::beside(self.clone(), slot, request, requested_at).settle(storage, parts, body);
             }
         }
+        dated(&mut parts, self.now());
         let mut response = Response::from_parts(parts, CacheBody::passed(body));
         announce(&mut response, status);
         response
     }
 
+    /// Whether the answer to a POST may be kept for GET. One that was overtaken by another change may not, and neither may one to
+    /// a request that forbids it.
+    fn stands_for_get(&self, change: &Change, parts: &response::Parts, now: SystemTime) -> Option<Storage> {
+        let Change { request, requested_at, began } = change;
+        let asked = request.method == Method::POST
+            && !RequestDirectives::parse(&request.headers).no_store
+            && !self.purges.has_changed(began);
+        let storage = asked.then(|| self.policy.storable_as_get(&Exchange::new(request, parts, *requested_at, now)))?;
+        matches!(storage, Storage::Keep { .. }).then_some(storage)
+    }
+
     /// What is stored for this GET's URI is not served any more, and what is being fetched is not stored. The request's own key.
     fn invalidate(self: &Arc<Self>, request: &mut Parts, now: SystemTime) -> Option<Key> {
         self.stats.invalidated.increment();
-        self.purges.invalidate(request, now);
-        let key = self.key(request, &Bytes::new())?;
-        self.flights.close(&Selector::Key(key.clone()));
-        for key in [key.clone(), head_key(&key), part_key(&key)] {
-            self.remove(key);
+        let key = self.key(request, &Bytes::new());
+        self.flights.close_marked(self.purges.invalidate(request, key.as_ref(), now));
+        if let Some(key) = &key {
+            for key in [key.clone(), head_key(key), part_key(key)] {
+                self.remove(key);
+            }
         }
-        Some(key)
+        key
     }
 }

@@ -15,7 +15,8 @@ use std::{
 use http::request::Parts;
 use quick_cache::sync::Cache;
 
-use crate::{entry::Entry, fingerprint::normalized, header::host::authority, key::Key, tag::Selector};
+use super::slot::{head_key, part_key};
+use crate::{coalesce::Marks, entry::Entry, fingerprint::normalized, header::host::authority, key::Key, tag::Selector};
 
 /// How many purges are remembered. A fetch that has seen more of them pass is not stored, to be safe.
 const REMEMBERED: usize = 256;
@@ -31,7 +32,9 @@ pub(super) struct Purges {
     recent: RwLock<VecDeque<Selector>>,
     /// How many invalidations there have been.
     invalidations: AtomicU64,
-    /// The last for each URI.
+    /// When the last of them was, in nanoseconds since 1970.
+    latest: AtomicU64,
+    /// The last for each URI, and for each key that was made for one.
     targets: Cache<u64, Invalidated>,
     hasher: RandomState,
 }
@@ -47,7 +50,7 @@ struct Invalidated {
 pub(super) struct Began {
     purges: u64,
     invalidations: u64,
-    target: u64,
+    pub(super) marks: Marks,
 }
 
 impl Default for Purges {
@@ -56,6 +59,7 @@ impl Default for Purges {
             count: AtomicU64::new(0),
             recent: RwLock::default(),
             invalidations: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
             targets: Cache::new(TARGETS),
             hasher: RandomState::new(),
         }
@@ -63,12 +67,12 @@ impl Default for Purges {
 }
 
 impl Purges {
-    /// Noted by a fetch when it begins.
-    pub(super) fn begin(&self, request: &Parts) -> Began {
+    /// Noted by a fetch when it begins. `key` is that of the whole answer to GET.
+    pub(super) fn begin(&self, request: &Parts, key: Option<&Key>) -> Began {
         Began {
             purges: self.count.load(Ordering::Acquire),
             invalidations: self.invalidations.load(Ordering::Acquire),
-            target: self.target(request),
+            marks: self.marks(request, key),
         }
     }
 
@@ -82,24 +86,33 @@ impl Purges {
         self.count.fetch_add(1, Ordering::Release);
     }
 
-    /// From now on nothing that was received before is served for this request's URI.
-    pub(super) fn invalidate(&self, request: &Parts, at: SystemTime) {
-        let target = self.target(request);
+    /// From now on nothing that was received before is served for this request's URI, or stored under its key.
+    pub(super) fn invalidate(&self, request: &Parts, key: Option<&Key>, at: SystemTime) -> Marks {
+        let marks = self.marks(request, key);
         let number = self.invalidations.fetch_add(1, Ordering::AcqRel) + 1;
-        self.targets.insert(target, Invalidated { number, at });
+        self.latest.fetch_max(nanos(at), Ordering::AcqRel);
+        for mark in marks {
+            self.targets.insert(mark, Invalidated { number, at });
+        }
+        marks
     }
 
     /// Whether the URI of a request was invalidated after an entry was received.
     pub(super) fn invalidated(&self, request: &Parts, received_at: SystemTime) -> bool {
-        self.invalidations.load(Ordering::Acquire) > 0
+        // Most entries are younger than the last of them.
+        nanos(received_at) < self.latest.load(Ordering::Acquire)
             && self.targets.get(&self.target(request)).is_some_and(|invalidated| received_at < invalidated.at)
     }
 
     /// Whether anything since it began forbids an entry to be stored.
     pub(super) fn forbid(&self, began: &Began, key: &Key, entry: &Entry) -> bool {
-        self.purged(began, key, entry)
-            || (self.invalidations.load(Ordering::Acquire) > began.invalidations
-                && self.targets.get(&began.target).is_some_and(|last| last.number > began.invalidations))
+        self.purged(began, key, entry) || self.has_changed(began)
+    }
+
+    /// Whether what is being fetched was invalidated since.
+    pub(super) fn has_changed(&self, began: &Began) -> bool {
+        let since = |mark| self.targets.get(mark).is_some_and(|last| last.number > began.invalidations);
+        self.invalidations.load(Ordering::Acquire) > began.invalidations && began.marks.iter().any(since)
     }
 
     fn purged(&self, began: &Began, key: &Key, entry: &Entry) -> bool {
@@ -113,16 +126,25 @@ impl Purges {
             || recent.iter().rev().take(since).any(|selector| match selector {
                 // A variant has a key of its own, but its parent's label.
                 Selector::Key(parent) if entry.head().selecting().is_some() => parent.label() == key.label(),
-                Selector::Key(_) | Selector::Tag(_) | Selector::Label(_) | Selector::All => {
-                    selector.matches(key, entry.head().tag_list())
-                }
+                Selector::Key(parent) => [parent.clone(), head_key(parent), part_key(parent)].contains(key),
+                Selector::Tag(_) | Selector::Label(_) | Selector::All => selector.matches(key, entry.head().tag_list()),
             })
+    }
+
+    fn marks(&self, request: &Parts, key: Option<&Key>) -> Marks {
+        let target = self.target(request);
+        [target, key.map_or(target, |key| self.hasher.hash_one(key.digest()))]
     }
 
     fn target(&self, request: &Parts) -> u64 {
         let uri = &request.uri;
         self.hasher.hash_one((authority(request), normalized(uri.path()), uri.query().map(normalized)))
     }
+}
+
+fn nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Purges {
@@ -156,9 +178,13 @@ mod tests {
             Frames::default(),
         );
         let key = KeyBuilder::new("test").finish();
-        let (before, other) = (purges.begin(&get("http://a/x?q")), purges.begin(&get("http://a/x")));
-        purges.invalidate(&get("http://A:80/%78?q"), at);
-        let after = purges.begin(&get("http://a/x?q"));
+        let (before, other) = (purges.begin(&get("http://a/x?q"), None), purges.begin(&get("http://a/x"), None));
+        purges.invalidate(&get("http://A:80/%78?q"), Some(&key), at);
+        let (spelled, later) = (get("http://a/y"), get("http://a/z"));
+        let same_key = Began { invalidations: 0, ..purges.begin(&spelled, Some(&key)) };
+        assert!(purges.forbid(&same_key, &key, &entry), "another URI, but the same key");
+        assert!(!purges.forbid(&Began { invalidations: 0, ..purges.begin(&later, None) }, &key, &entry));
+        let after = purges.begin(&get("http://a/x?q"), None);
         assert!(purges.forbid(&before, &key, &entry));
         assert!(!purges.forbid(&other, &key, &entry) && !purges.forbid(&after, &key, &entry));
         assert!(purges.invalidated(&get("http://a/x?q"), at - Duration::from_secs(1)));
@@ -173,9 +199,9 @@ mod tests {
         let key = |label| KeyBuilder::new("test").label(label).finish();
         let purges = Purges::default();
         let request = get("/");
-        let first = purges.begin(&request);
+        let first = purges.begin(&request, None);
         purges.add(Selector::All);
-        let began = purges.begin(&request);
+        let began = purges.begin(&request, None);
         assert!(!purges.forbid(&began, &key("a"), &entry));
         purges.add(Selector::label("b"));
         assert!(!purges.forbid(&began, &key("a"), &entry));

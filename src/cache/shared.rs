@@ -3,13 +3,18 @@
 use std::{
     future::poll_fn,
     pin::pin,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderValue, header::ETAG, request::Parts};
-use tokio::{runtime::Handle as Runtime, sync::Semaphore};
+use http::request::Parts;
+use quick_cache::sync::Cache;
+use tokio::{
+    runtime::Handle as Runtime,
+    sync::{Mutex, MutexGuard, Semaphore},
+    time::Instant,
+};
 
 use super::{
     Replay,
@@ -28,6 +33,12 @@ use crate::{
 /// How many writes to a store may be under way at once; further ones are dropped.
 const WRITES: usize = 1024;
 
+/// Of how many keys it is remembered that a part is stored.
+const PARTS: usize = 16_384;
+
+/// How many locks there are for first variants.
+const FIRSTS: usize = 64;
+
 /// The name by which the cache goes in `Cache-Status`.
 pub(super) const NAME: &str = "larder";
 
@@ -39,8 +50,10 @@ pub(crate) struct Shared<St, F, P> {
     pub(super) flights: Arc<Flights>,
     pub(super) purges: Purges,
     pub(super) stats: Stats,
-    /// Whether a part of an answer has ever been stored, and so is worth looking for.
-    pub(super) parts: AtomicBool,
+    /// The keys of which a part was stored, and so is worth looking for.
+    pub(super) parts: Cache<[u8; 32], ()>,
+    /// Held while the first variant of a key is written, for it is read before.
+    firsts: [Mutex<()>; FIRSTS],
     writes: Arc<Semaphore>,
 }
 
@@ -86,6 +99,17 @@ impl std::fmt::Debug for Settings {
     }
 }
 
+/// An entry to be written.
+pub(super) struct Write {
+    /// Under which the answer lies if it doesn't vary, and the first variant of it if it does.
+    pub(super) primary: Key,
+    pub(super) key: Key,
+    pub(super) entry: Entry,
+    pub(super) began: Began,
+    /// What has to be there still, if something is, for it to be written: the entry that it brings up to date.
+    pub(super) confirms: Option<Entry>,
+}
+
 impl<St, F, P> Shared<St, F, P> {
     pub(super) fn new(store: St, fingerprint: F, policy: P, settings: Settings) -> Self {
         Self {
@@ -96,7 +120,8 @@ impl<St, F, P> Shared<St, F, P> {
             flights: Arc::new(Flights::new()),
             purges: Purges::default(),
             stats: Stats::default(),
-            parts: AtomicBool::new(false),
+            parts: Cache::new(PARTS),
+            firsts: std::array::from_fn(|_| Mutex::const_new(())),
             writes: Arc::new(Semaphore::new(WRITES)),
         }
     }
@@ -132,12 +157,17 @@ impl<St: Store, F, P> Shared<St, F, P> {
         }
     }
 
+    /// Until when a request that begins to look now waits for stores.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.lookup_timeout
+    }
+
     /// Asks the store for the entry of a request's key, if it answers in time.
-    pub(super) async fn get(&self, key: &Key, request: &Parts) -> Option<Entry> {
+    pub(super) async fn get(&self, key: &Key, request: &Parts, deadline: Instant) -> Option<Entry> {
         if let Some(found) = self.usable(self.store.peek(key), request) {
             return found;
         }
-        let found = tokio::time::timeout(self.settings.lookup_timeout, self.store.get(key)).await;
+        let found = tokio::time::timeout_at(deadline, self.store.get(key)).await;
         match found {
             Ok(Ok(found)) => return found.filter(|entry| !self.is_invalidated(entry, request)),
             Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "a look-up failed"),
@@ -154,28 +184,51 @@ where
     St: Store,
 {
     /// Writes an entry, unless it was purged since its fetch began. A store that answers at once has it when this returns; for
-    /// another the write goes on behind the response, and the flight stays open until it is done. With a `primary` key, the
-    /// first variant there hears of it.
-    pub(super) fn put(
-        self: &Arc<Self>,
-        primary: Option<Key>,
-        key: Key,
-        entry: Entry,
-        began: Began,
-        lead: Option<Lead>,
-    ) {
+    /// another the write goes on behind the response, and the flight stays open until it is done.
+    pub(super) fn put(self: &Arc<Self>, write: Write, lead: Option<Lead>) {
         let shared = self.clone();
         self.write(async move {
             let _lead = lead;
-            let sibling = primary.filter(|primary| *primary != key);
-            let told = sibling.and_then(|primary| Some((primary, entry.head().selecting()?.clone())));
-            let etag = told.as_ref().and_then(|_| entry.head().headers().get(ETAG).cloned());
-            if shared.keep(&key, entry, began).await
-                && let Some((primary, variant)) = told
-            {
-                shared.adopt(&primary, &variant, etag.as_ref().map(HeaderValue::as_bytes)).await;
-            }
+            shared.put_now(write).await;
         });
+    }
+
+    /// Writes an entry, and what else has to know of it.
+    pub(super) async fn put_now(&self, Write { primary, key, mut entry, began, confirms }: Write) -> bool {
+        let _first = match entry.head().selecting() {
+            Some(_) => Some(self.first(&primary).await),
+            None => None,
+        };
+        if let Some(confirmed) = confirms
+            && let Ok(Some(current)) = self.store.get(&key).await
+            && !current.is_as_old_as(&confirmed)
+        {
+            // Another answer came while this one was confirmed.
+            return false;
+        }
+        let variant = entry.head().selecting().cloned();
+        if let Some(variant) = variant.filter(|_| primary == key) {
+            // Those that were added since are kept.
+            if let Ok(Some(current)) = self.store.get(&primary).await
+                && let Some(known) = current.head().selecting().filter(|known| known.is_related(&variant))
+            {
+                let now = self.now();
+                let head = entry.head().clone().variant(Some(variant.with_siblings(known.siblings())));
+                let longer = current.head().lifetime().kept_in(now).filter(|_| !known.siblings().is_empty());
+                entry = entry.with_head(head.kept_for(longer.unwrap_or_default(), now));
+            }
+        }
+        if !self.keep(&key, entry.clone(), began).await {
+            return false;
+        }
+        if primary != key {
+            self.adopt(&primary, &entry, began).await;
+        }
+        true
+    }
+
+    async fn first(&self, primary: &Key) -> MutexGuard<'_, ()> {
+        self.firsts[usize::from(primary.digest()[0]) % FIRSTS].lock().await
     }
 
     /// Writes an entry, unless it was purged since its fetch began; whether it is there.

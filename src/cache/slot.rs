@@ -8,6 +8,8 @@ use std::hash::{BuildHasher, RandomState};
 
 use http::{HeaderMap, HeaderName, request::Parts};
 
+use tokio::time::Instant;
+
 use super::shared::Shared;
 use crate::{
     entry::{Entry, Variant},
@@ -143,19 +145,19 @@ impl<St: Store, F, P> Shared<St, F, P> {
     }
 
     /// The slot of a request, beside a variant that is being fetched.
-    pub(super) async fn slot_beside(&self, key: &Key, first: &Variant, request: &Parts) -> Slot {
+    pub(super) async fn slot_beside(&self, key: &Key, first: &Variant, request: &Parts, deadline: Instant) -> Slot {
         let variant = first.like(&request.headers);
         let other = variant_key(key, &variant);
-        let found = self.get(&other, request).await;
+        let found = self.get(&other, request, deadline).await;
         Slot::variant(key, First::Coming(first.clone()), other, found)
     }
 
     /// The slot of a request.
-    pub(super) async fn slot(&self, key: &Key, request: &Parts) -> Slot {
-        let Some(entry) = self.get(key, request).await else { return Slot::primary(key, None) };
+    pub(super) async fn slot(&self, key: &Key, request: &Parts, deadline: Instant) -> Slot {
+        let Some(entry) = self.get(key, request, deadline).await else { return Slot::primary(key, None) };
         match elsewhere(key, &entry, &request.headers) {
             Some(other) => {
-                let found = self.get(&other, request).await;
+                let found = self.get(&other, request, deadline).await;
                 Slot::variant(key, First::Stored(entry), other, found)
             }
             None => Slot::primary(key, Some(entry)),

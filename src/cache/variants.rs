@@ -5,16 +5,17 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use http::{HeaderMap, header::ETAG, request::Parts};
+use http::{HeaderMap, HeaderValue, header::ETAG, request::Parts};
 
 use super::{
-    shared::Shared,
+    purges::Began,
+    shared::{Shared, Write},
     slot::{First, Slot, variant_key},
 };
 use crate::{
-    entry::{Entry, Variant},
+    entry::Entry,
     fingerprint::Fingerprint,
-    header::validators::EntityTag,
+    header::{validators::EntityTag, vary::Vary},
     key::Key,
     policy::{Policy, rfc9111::validation},
     store::Store,
@@ -24,12 +25,14 @@ use crate::{
 const OFFERED: usize = 16;
 
 impl<St: Store, F, P> Shared<St, F, P> {
-    /// The variants that might be the answer to a request for which there is none yet (RFC 9111 §4.3.1): those with an entity
-    /// tag that the store has at hand.
+    /// The variants that might be the answer to a request for which there is none yet (RFC 9111 §4.3.1): those with a strong
+    /// entity tag that the store has at hand. A weak one may be the same for a body that this client can't read.
     pub(super) fn offered(&self, slot: &Slot, request: &Parts) -> Vec<Entry> {
         let First::Stored(first) = &slot.first else { return Vec::new() };
         let Some(variant) = first.head().selecting() else { return Vec::new() };
-        let tagged = |entry: &Entry| entry.head().headers().get(ETAG).and_then(EntityTag::parse).is_some();
+        let tagged = |entry: &Entry| {
+            entry.head().headers().get(ETAG).and_then(EntityTag::parse).is_some_and(|tag| !tag.is_weak())
+        };
         let siblings =
             variant.siblings().iter().rev().filter(|sibling| sibling.etag().is_some()).filter_map(|sibling| {
                 let peeked = self.store.peek(&variant_key(&slot.primary, &variant.beside(sibling)));
@@ -38,20 +41,28 @@ impl<St: Store, F, P> Shared<St, F, P> {
         siblings.chain([first.clone()]).filter(tagged).take(OFFERED).collect()
     }
 
-    /// Tells the first variant of another that is being stored; the oldest gives way if there are too many.
-    pub(super) async fn adopt(&self, primary: &Key, variant: &Variant, etag: Option<&[u8]>) {
+    /// Tells the first variant of another that was stored; the oldest gives way if there are too many. The first is kept as long
+    /// as the other, which can't be found without it. To be called with the lock on the first.
+    pub(super) async fn adopt(&self, primary: &Key, other: &Entry, began: Began) {
+        let Some(variant) = other.head().selecting() else { return };
         let Ok(Some(first)) = self.store.get(primary).await else { return };
         let Some(known) = first.head().selecting().filter(|known| known.is_related(variant)) else { return };
         // The first is one of them.
         let most = self.settings.max_variants - 1;
+        let etag = other.head().headers().get(ETAG).map(HeaderValue::as_bytes);
         let (known, dropped) = known.clone().adopt(variant, etag, most);
         for sibling in dropped {
             self.forget(&variant_key(primary, &known.beside(&sibling))).await;
         }
-        let head = first.head().clone().variant(Some(known));
-        if let Err(error) = self.store.put(primary, first.with_head(head)).await {
+        let now = self.now();
+        let longer = other.head().lifetime().kept_in(now).unwrap_or_default();
+        let head = first.head().clone().variant(Some(known)).kept_for(longer, now);
+        let first = first.with_head(head);
+        if !self.purges.forbid(&began, primary, &first) && self.store.put(primary, first.clone()).await.is_err() {
             self.stats.store_write_errors.increment();
-            tracing::warn!(error = &error as &dyn std::error::Error, "a write failed");
+        }
+        if self.purges.forbid(&began, primary, &first) {
+            self.forget(primary).await;
         }
     }
 }
@@ -69,6 +80,7 @@ where
         slot: &Slot,
         update: &HeaderMap,
         client: &Parts,
+        began: Began,
         times: [SystemTime; 2],
     ) {
         let Some(known) = slot.first.variant().filter(|known| !known.siblings().is_empty()) else { return };
@@ -80,17 +92,20 @@ where
             .chain([slot.primary.clone()])
             .filter(|key| *key != slot.key)
             .collect();
-        let (shared, update, client) = (self.clone(), update.clone(), client.clone());
+        let (shared, update, client, primary) = (self.clone(), update.clone(), client.clone(), slot.primary.clone());
         self.write(async move {
             for key in keys {
                 let Ok(Some(entry)) = shared.store.get(&key).await else { continue };
                 if !validation::selects_also(&update, entry.head().headers()) {
                     continue;
                 }
-                let Some(entry) = shared.freshened(&entry, &update, &client, times) else { continue };
-                if shared.store.put(&key, entry).await.is_err() {
-                    shared.stats.store_write_errors.increment();
+                let Some(fresh) = shared.freshened(&entry, &update, &client, times) else { continue };
+                // What is to vary by other fields from now on has to be asked for anew.
+                if Vary::parse(fresh.head().headers()) != Vary::parse(entry.head().headers()) {
+                    continue;
                 }
+                let confirms = Some(entry);
+                shared.put_now(Write { primary: primary.clone(), key, entry: fresh, began, confirms }).await;
             }
         });
     }

@@ -30,6 +30,9 @@ use crate::{
 
 type Digest = [u8; 32];
 
+/// What a flight fetches, by other names than its key: a request that changes one of them closes it.
+pub(crate) type Marks = [u64; 2];
+
 const SHARDS: usize = 32;
 
 /// How many keys are remembered as uncacheable.
@@ -44,6 +47,7 @@ pub(crate) struct Flights {
 
 struct Flight {
     key: Key,
+    marks: Marks,
     state: watch::Sender<State>,
 }
 
@@ -94,7 +98,7 @@ impl Flights {
     }
 
     /// Joins the flight of a key, or begins one.
-    pub(crate) fn enter(self: &Arc<Self>, key: &Key, now: SystemTime) -> Entered {
+    pub(crate) fn enter(self: &Arc<Self>, key: &Key, marks: Marks, now: SystemTime) -> Entered {
         if let Some(until) = self.uncacheable.get(key.digest()) {
             if now < until {
                 return Entered::Alone;
@@ -107,13 +111,13 @@ impl Flights {
             let seated = matches!(*state.borrow(), State::Pending);
             return Entered::Follow(Follow { flights: self.clone(), digest: *key.digest(), state, seated });
         }
-        Entered::Lead(self.begin(&mut shard, key))
+        Entered::Lead(self.begin(&mut shard, key, marks))
     }
 
     /// Leads, unless another does.
-    pub(crate) fn lead(self: &Arc<Self>, key: &Key) -> Option<Lead> {
+    pub(crate) fn lead(self: &Arc<Self>, key: &Key, marks: Marks) -> Option<Lead> {
         let mut shard = self.shard(key.digest());
-        (!shard.contains_key(key.digest())).then(|| self.begin(&mut shard, key))
+        (!shard.contains_key(key.digest())).then(|| self.begin(&mut shard, key, marks))
     }
 
     /// From now on nobody joins a fetch that is under way and is meant, or may turn out to be.
@@ -123,8 +127,15 @@ impl Flights {
         }
     }
 
-    fn begin(self: &Arc<Self>, shard: &mut HashMap<Digest, Arc<Flight>>, key: &Key) -> Lead {
-        let flight = Arc::new(Flight { key: key.clone(), state: watch::Sender::new(State::Pending) });
+    /// From now on nobody joins a fetch that is under way and has one of these marks.
+    pub(crate) fn close_marked(&self, marks: Marks) {
+        for shard in &self.shards {
+            lock(shard).retain(|_, flight| !flight.marks.iter().any(|mark| marks.contains(mark)));
+        }
+    }
+
+    fn begin(self: &Arc<Self>, shard: &mut HashMap<Digest, Arc<Flight>>, key: &Key, marks: Marks) -> Lead {
+        let flight = Arc::new(Flight { key: key.clone(), marks, state: watch::Sender::new(State::Pending) });
         shard.insert(*key.digest(), flight.clone());
         Lead { flights: self.clone(), digest: *key.digest(), flight }
     }
@@ -299,11 +310,11 @@ mod tests {
     }
 
     fn lead(flights: &Arc<Flights>) -> Lead {
-        flights.lead(&key()).expect("nobody leads")
+        flights.lead(&key(), [0; 2]).expect("nobody leads")
     }
 
     fn follow(flights: &Arc<Flights>) -> Follow {
-        match flights.enter(&key(), SystemTime::now()) {
+        match flights.enter(&key(), [0; 2], SystemTime::now()) {
             Entered::Follow(follow) => follow,
             Entered::Lead(_) | Entered::Alone => panic!("somebody leads"),
         }
@@ -325,7 +336,7 @@ mod tests {
         drop((lead, tee, leaves));
         let Followed::Live(_, reader) = stays.wait().await else { panic!("a seat is kept") };
         assert_eq!(reader.collect().await.expect("whole").to_bytes(), "body");
-        assert!(flights.lead(&key()).is_some(), "the flight is closed");
+        assert!(flights.lead(&key(), [0; 2]).is_some(), "the flight is closed");
     }
 
     #[tokio::test]
@@ -349,7 +360,7 @@ mod tests {
         assert!(lead.interest().is_there());
         drop(lead);
         assert!(matches!(follow.wait().await, Followed::Abandoned));
-        assert!(flights.lead(&key()).is_some());
+        assert!(flights.lead(&key(), [0; 2]).is_some());
     }
 
     #[tokio::test]
@@ -359,8 +370,8 @@ mod tests {
         let (lead, follow) = (lead(&flights), follow(&flights));
         lead.release(until(now, Duration::from_secs(60)));
         assert!(matches!(follow.wait().await, Followed::Released));
-        assert!(matches!(flights.enter(&key(), now), Entered::Alone));
-        assert!(matches!(flights.enter(&key(), now + Duration::from_secs(60)), Entered::Lead(_)));
+        assert!(matches!(flights.enter(&key(), [0; 2], now), Entered::Alone));
+        assert!(matches!(flights.enter(&key(), [0; 2], now + Duration::from_secs(60)), Entered::Lead(_)));
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! What is known of a stored response besides its body.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -38,6 +40,14 @@ impl Head {
     #[must_use]
     pub fn variant(mut self, variant: Option<Variant>) -> Self {
         self.variant = variant;
+        self
+    }
+
+    /// The same, kept for so long from `now` on, if that is longer: what hangs on it is.
+    pub(crate) fn kept_for(mut self, time: Duration, now: SystemTime) -> Self {
+        let lifetime = &mut self.lifetime;
+        let beyond = lifetime.age(now).saturating_add(time).saturating_sub(lifetime.fresh_for);
+        lifetime.retain = lifetime.retain.max(beyond);
         self
     }
 

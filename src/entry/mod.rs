@@ -16,7 +16,7 @@ pub use self::{
     frames::{Frames, FramesBuilder},
     head::Head,
     lifetime::Lifetime,
-    variant::{Sibling, Variant},
+    variant::Variant,
 };
 
 /// A stored response. Cloning it copies a pointer.
@@ -83,6 +83,11 @@ impl Entry {
     /// Whether both are one entry, not only alike.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether both were received at once, and so are one answer, wherever they were kept meanwhile.
+    pub(crate) fn is_as_old_as(&self, other: &Self) -> bool {
+        self.head().lifetime().received_at == other.head().lifetime().received_at
     }
 
     /// The bytes of memory that the entry takes: body, fields, and what it takes to keep them.

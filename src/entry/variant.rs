@@ -14,21 +14,14 @@ pub struct Variant {
 
 /// Another variant of the same answer, as the first of them knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sibling {
+pub(crate) struct Sibling {
     values: Box<[Option<Vec<u8>>]>,
     etag: Option<Vec<u8>>,
 }
 
 impl Sibling {
-    /// The values of the fields that make it, normalised, in the order of [`Variant::fields`].
-    #[must_use]
-    pub fn values(&self) -> &[Option<Vec<u8>>] {
-        &self.values
-    }
-
     /// Its `ETag`, as the origin wrote it.
-    #[must_use]
-    pub fn etag(&self) -> Option<&[u8]> {
+    pub(crate) fn etag(&self) -> Option<&[u8]> {
         self.etag.as_deref()
     }
 }
@@ -57,16 +50,14 @@ impl Variant {
     }
 
     /// The same fields with a sibling's values.
-    #[must_use]
-    pub fn beside(&self, sibling: &Sibling) -> Self {
+    pub(crate) fn beside(&self, sibling: &Sibling) -> Self {
         let names = self.fields.iter().map(|(name, _)| name.clone());
         let fields = names.zip(sibling.values.iter().cloned()).collect();
         Self { fields, generation: self.generation, siblings: Box::default() }
     }
 
     /// Whether the other is of the same generation, by the same fields.
-    #[must_use]
-    pub fn is_related(&self, other: &Self) -> bool {
+    pub(crate) fn is_related(&self, other: &Self) -> bool {
         let names = |variant: &Self| variant.fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         self.generation == other.generation && names(self) == names(other)
     }
@@ -84,21 +75,18 @@ impl Variant {
     }
 
     /// The other variants, the oldest first, if this is the one that lies under the key itself; some may be gone.
-    #[must_use]
-    pub fn siblings(&self) -> &[Sibling] {
+    pub(crate) fn siblings(&self) -> &[Sibling] {
         &self.siblings
     }
 
     /// The same with these siblings.
-    #[must_use]
-    pub fn with_siblings(mut self, siblings: impl Into<Box<[Sibling]>>) -> Self {
+    pub(crate) fn with_siblings(mut self, siblings: impl Into<Box<[Sibling]>>) -> Self {
         self.siblings = siblings.into();
         self
     }
 
     /// The same, and another variant is its newest sibling. Those that are more than `most` are returned, the oldest first.
-    #[must_use]
-    pub fn adopt(mut self, other: &Self, etag: Option<&[u8]>, most: usize) -> (Self, Vec<Sibling>) {
+    pub(crate) fn adopt(mut self, other: &Self, etag: Option<&[u8]>, most: usize) -> (Self, Vec<Sibling>) {
         let values: Box<[_]> = other.fields.iter().map(|(_, value)| value.clone()).collect();
         let mut siblings: Vec<_> = std::mem::take(&mut self.siblings).into_vec();
         siblings.retain(|sibling| sibling.values != values);

@@ -42,8 +42,8 @@ pub trait Policy: Send + Sync + 'static {
     /// Whether a response may be kept, and for how long.
     fn storable(&self, exchange: &Exchange<'_>) -> Storage;
 
-    /// Whether the answer to a request that was not admitted may be kept as the answer to a GET of the same URI, and for how
-    /// long (RFC 9110 §9.3.3).
+    /// Whether the answer to a POST that was not admitted may be kept as the answer to a GET of the same URI, and for how long
+    /// (RFC 9110 §9.3.3). Asked where [`invalidates`](Self::invalidates) holds, and the request doesn't say `no-store`.
     ///
     /// The default is that it may not.
     fn storable_as_get(&self, exchange: &Exchange<'_>) -> Storage {

@@ -49,7 +49,7 @@ counters! {
     too_large,
     /// Responses that broke, were abandoned, or ended before their protocol's own end.
     incomplete,
-    /// Responses that a purge forbade to store while they were fetched.
+    /// Responses that were purged or invalidated while they were fetched, and so not stored.
     outdated,
     /// Look-ups that the store failed, and those that it didn't answer in time.
     store_read_errors,

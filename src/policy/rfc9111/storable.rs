@@ -39,8 +39,8 @@ pub(super) fn storable(policy: &Rfc9111, exchange: &Exchange<'_>) -> Storage {
     };
     freshness::restrict(&mut lifetime, &said);
     // Without a time and without a validator, an entry would be of no use; windows alone don't make one.
-    let dated =
-        fresh_for.is_some_and(|fresh_for| !fresh_for.is_zero()) || said.directives.stale_while_revalidate.is_some();
+    let windows = [said.directives.stale_while_revalidate, said.directives.stale_if_error];
+    let dated = fresh_for.is_some_and(|fresh_for| !fresh_for.is_zero()) || windows.iter().any(Option::is_some);
     if (!dated && lifetime.retain.is_zero()) || lifetime.kept_in(exchange.received_at).is_none() {
         return Storage::Skip(Skip::Lifetime);
     }
@@ -199,6 +199,8 @@ mod tests {
             ("GET", 200, &[("cache-control", "s-maxage=5")], true, None),
             ("GET", 200, &[], false, Some(Lifetime)),
             ("GET", 200, &[("cache-control", "max-age=0")], false, Some(Lifetime)),
+            ("GET", 200, &[("cache-control", "max-age=0, stale-if-error=9")], false, None),
+            ("GET", 200, &[("cache-control", "max-age=0, stale-if-error=0")], false, Some(Lifetime)),
             ("GET", 200, &[("cache-control", "no-cache")], false, Some(Lifetime)),
             ("GET", 200, &[("cache-control", "no-cache"), ("etag", "\"a\"")], false, None),
             ("GET", 200, &[("etag", "\"a\"")], false, None),

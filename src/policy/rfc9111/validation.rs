@@ -33,19 +33,30 @@ pub(crate) fn selects_also(update: &HeaderMap, stored: &HeaderMap) -> bool {
     matches!((tag(update), tag(stored)), (Some(update), Some(stored)) if update.strong_eq(&stored))
 }
 
-/// §4.3.4: whether a 304 tells that this stored response is the answer, among several whose tags were asked about.
-pub(crate) fn tells(update: &HeaderMap, stored: &HeaderMap) -> bool {
-    let tag = |headers| HeaderMap::get(headers, ETAG).and_then(EntityTag::parse);
-    matches!((tag(update), tag(stored)), (Some(update), Some(stored)) if update.weak_eq(&stored))
+/// What a 200 to HEAD says of a stored answer to GET (§4.3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agreement {
+    /// It is the same content: a validator says so, and nothing speaks against it.
+    Same,
+    /// It is another.
+    Other,
+    /// Nothing that both have tells. The RFC would have the stored answer updated, and a body stay fresh that nobody looked at.
+    Unknown,
 }
 
-/// §4.3.5: whether a 200 to HEAD speaks of this stored response to GET: its validators and its length, as far as they are given,
-/// are those that are stored.
-pub(crate) fn head_agrees(update: &HeaderMap, stored: &HeaderMap, stored_length: usize) -> bool {
-    let same = |name: &HeaderName| !update.contains_key(name) || update.get(name) == stored.get(name);
-    let length =
-        update.get(CONTENT_LENGTH).is_none_or(|length| length.as_bytes() == stored_length.to_string().as_bytes());
-    same(&ETAG) && same(&LAST_MODIFIED) && length
+/// §4.3.5: by the validators and the length, as far as they are given.
+pub(crate) fn head_agrees(update: &HeaderMap, stored: &HeaderMap, stored_length: usize) -> Agreement {
+    let given = |name: &HeaderName| update.contains_key(name);
+    let same = |name: &HeaderName| !given(name) || update.get(name) == stored.get(name);
+    let length = update.get(CONTENT_LENGTH);
+    if length.is_some_and(|length| length.as_bytes() != stored_length.to_string().as_bytes()) {
+        return Agreement::Other;
+    }
+    match (same(&ETAG) && same(&LAST_MODIFIED), given(&ETAG) || given(&LAST_MODIFIED)) {
+        (true, true) => Agreement::Same,
+        (true, false) => Agreement::Unknown,
+        (false, _) => Agreement::Other,
+    }
 }
 
 /// §3.2: the stored fields, with those of a newer response in their place: all but the ones that say how the stored body lies on
@@ -115,15 +126,18 @@ mod tests {
 
     #[test]
     fn a_head_speaks_of_what_has_its_validators_and_length() {
-        let cases: &[(&[_], bool)] = &[
-            (&[], true),
-            (&[STRONG], true),
-            (&[OTHER], false),
-            (&[WEAK], false),
-            (&[EARLY], true),
-            (&[LATE], false),
-            (&[("content-length", "5")], true),
-            (&[("content-length", "6")], false),
+        use Agreement::{Other, Same, Unknown};
+        let cases: &[(&[_], Agreement)] = &[
+            (&[], Unknown),
+            (&[STRONG], Same),
+            (&[OTHER], Other),
+            (&[WEAK], Other),
+            (&[EARLY], Same),
+            (&[LATE], Other),
+            (&[STRONG, LATE], Other),
+            (&[("content-length", "5")], Unknown),
+            (&[("content-length", "6")], Other),
+            (&[("content-length", "6"), STRONG], Other),
         ];
         for (update, expected) in cases {
             assert_eq!(head_agrees(&headers(update), &headers(&[STRONG, EARLY]), 5), *expected, "{update:?}");
