@@ -26,7 +26,7 @@ use hyper_util::{
 use larder::{BoxError, header::hop_by_hop, llm};
 use tower::Service;
 
-use crate::options::Profile;
+use crate::{interim::Interim, options::Profile};
 
 /// How many fields an upstream's answer may have; hyper's own limit is a hundred.
 const MAX_FIELDS: usize = 512;
@@ -47,6 +47,7 @@ type HttpClient<B> = Client<HttpsConnector<HttpConnector>, B>;
 pub(crate) struct Forward<B> {
     shared: Arc<Shared<B>>,
     peer: Option<SocketAddr>,
+    interim: Option<Interim>,
 }
 
 struct Shared<B> {
@@ -90,12 +91,17 @@ where
             .http1_max_headers(MAX_FIELDS)
             .build(connector);
         let target = Target::new(upstream).context("--upstream takes an http:// or https:// URL with a host")?;
-        Ok(Self { shared: Arc::new(Shared { client, target, profile }), peer: None })
+        Ok(Self { shared: Arc::new(Shared { client, target, profile }), peer: None, interim: None })
     }
 
     /// The same, for requests of one client.
     pub(crate) fn for_peer(&self, peer: SocketAddr) -> Self {
-        Self { shared: self.shared.clone(), peer: Some(peer) }
+        Self { shared: self.shared.clone(), peer: Some(peer), interim: None }
+    }
+
+    /// The same, for a request whose client hears of interim responses.
+    pub(crate) fn telling(self, interim: Interim) -> Self {
+        Self { interim: Some(interim), ..self }
     }
 
     pub(crate) fn target(&self) -> &Target {
@@ -129,7 +135,7 @@ fn climbs(segment: &str) -> bool {
 
 impl<B> Clone for Forward<B> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), peer: self.peer }
+        Self { shared: self.shared.clone(), peer: self.peer, interim: self.interim.clone() }
     }
 }
 
@@ -170,7 +176,13 @@ where
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         head.version = Version::HTTP_11;
-        let sent = tokio::time::timeout(HEAD, self.shared.client.request(Request::from_parts(head, body)));
+        let mut request = Request::from_parts(head, body);
+        if let Some(interim) = self.interim.clone() {
+            hyper::ext::on_informational(&mut request, move |response| {
+                interim.send(response.status(), response.headers());
+            });
+        }
+        let sent = tokio::time::timeout(HEAD, self.shared.client.request(request));
         let mut response = sent.await.map_err(|_| Failure::timeout())?.map_err(Failure::new)?;
         let received = response.version();
         hop_by_hop::remove(response.headers_mut());

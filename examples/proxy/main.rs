@@ -14,6 +14,7 @@
 mod access_log;
 mod demo;
 mod forward;
+mod interim;
 mod options;
 mod problem;
 mod server;

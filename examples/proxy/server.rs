@@ -1,10 +1,10 @@
 //! Accepts connections and serves them, until a signal says to stop.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
+    HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, HOST},
 };
 use http_body_util::{Either, Full};
@@ -13,14 +13,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use larder::{
-    CacheLayer,
-    body::ReplayBody,
-    cache::{Cache, CacheBody},
-    fingerprint::Fingerprint,
-    policy::Policy,
-    store::Store,
-};
+use larder::{CacheLayer, body::ReplayBody, cache::CacheBody, fingerprint::Fingerprint, policy::Policy, store::Store};
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpListener, signal::unix, sync::watch};
 use tower::{Layer as _, Service as _};
@@ -28,6 +21,7 @@ use tower::{Layer as _, Service as _};
 use crate::{
     access_log::{Line, Logged, logged},
     forward::{Failure, Forward},
+    interim::{Side, Wire},
     problem,
 };
 
@@ -91,15 +85,15 @@ where
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        let upstream = forward.for_peer(peer);
-        let service = cache.layer(upstream.clone());
-        let service = service_fn(move |request| answer(service.clone(), upstream.clone(), request));
+        let (stream, side) = Wire::new(stream);
+        let (cache, upstream) = (cache.clone(), forward.for_peer(peer));
+        let service = service_fn(move |request| answer(cache.clone(), upstream.clone(), side.clone(), request));
         let (builder, watcher, mut stopping) = (builder.clone(), graceful.watcher(), stopping.clone());
         tokio::spawn(async move {
             // What tells the two versions apart has no timer of its own.
             let mut first = [0];
             let spoken = tokio::select! {
-                spoken = tokio::time::timeout(HEAD_TIMEOUT, stream.peek(&mut first)) => matches!(spoken, Ok(Ok(1..))),
+                spoken = tokio::time::timeout(HEAD_TIMEOUT, stream.get_ref().peek(&mut first)) => matches!(spoken, Ok(Ok(1..))),
                 _ = stopping.changed() => false,
             };
             if !spoken {
@@ -123,8 +117,9 @@ where
 }
 
 async fn answer<St, F, P>(
-    mut cache: Cache<Upstream, St, F, P>,
+    cache: CacheLayer<St, F, P>,
     upstream: Upstream,
+    side: Arc<Side>,
     mut request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible>
 where
@@ -135,12 +130,32 @@ where
     let line = Line::begin(&request);
     let response = match admit(&upstream, &mut request) {
         Err(refusal) => (*refusal).map(Either::Right),
-        Ok(()) => match cache.call(request).await {
+        Ok(()) => match ask(&cache, upstream, &side, request).await {
             Ok(response) => response.map(Either::Left),
             Err(failure) => failed(&failure).map(Either::Right),
         },
     };
     Ok(logged(response, line))
+}
+
+/// Asks the cache. A client that speaks HTTP/1.1 hears of interim responses.
+async fn ask<St, F, P>(
+    cache: &CacheLayer<St, F, P>,
+    upstream: Upstream,
+    side: &Arc<Side>,
+    request: Request<Incoming>,
+) -> Result<Response<CacheBody<Incoming>>, Failure>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    if request.version() != Version::HTTP_11 {
+        return cache.layer(upstream).call(request).await;
+    }
+    let interim = side.begin();
+    let answer = cache.layer(upstream.telling(interim.clone())).call(request);
+    interim.before(answer).await
 }
 
 /// Turns a request's target into the upstream's, and its host into the `Host` field.

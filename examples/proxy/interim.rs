@@ -1,0 +1,184 @@
+//! Interim responses (1xx) of the upstream, passed on to HTTP/1.1 clients.
+//!
+//! hyper's server (1.12) has no way to send them. So they are written beside it, into the same connection, and only when it
+//! flushes: then nothing of the response before is left to write, and nothing of the one to come has been begun. That one is
+//! held back until they are written.
+
+use std::{
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+};
+
+use http::{HeaderMap, StatusCode};
+use larder::header::hop_by_hop;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// More than anyone has hints for; what goes beyond is dropped.
+const MAX: usize = 64 * 1024;
+
+/// A connection into which interim responses can be written.
+#[pin_project::pin_project]
+pub(crate) struct Wire<S> {
+    #[pin]
+    stream: S,
+    side: Arc<Side>,
+}
+
+/// What waits to be written beside hyper.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    /// Whether there is anything, so that a flush need not lock.
+    waits: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Which of the connection's requests is being answered.
+    request: u64,
+    open: bool,
+    bytes: Vec<u8>,
+    answer: Option<Waker>,
+}
+
+/// The way to a client for the interim responses to one of its requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Interim {
+    side: Arc<Side>,
+    request: u64,
+}
+
+impl<S> Wire<S> {
+    pub(crate) fn new(stream: S) -> (Self, Arc<Side>) {
+        let side = Arc::<Side>::default();
+        (Self { stream, side: side.clone() }, side)
+    }
+
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+}
+
+impl Side {
+    /// From now on, the connection's next request is answered.
+    pub(crate) fn begin(self: &Arc<Self>) -> Interim {
+        let mut state = self.state();
+        state.request += 1;
+        state.open = true;
+        Interim { side: self.clone(), request: state.request }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Interim {
+    /// Has an interim response written, if the final one has not been given to hyper yet.
+    pub(crate) fn send(&self, status: StatusCode, headers: &HeaderMap) {
+        // 100 is hyper's to send, and 101 would end HTTP.
+        if matches!(status, StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
+            return;
+        }
+        let mut headers = headers.clone();
+        hop_by_hop::remove(&mut headers);
+        let reason = status.canonical_reason().unwrap_or_default();
+        let mut text = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
+        for (name, value) in &headers {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.extend_from_slice(b"\r\n");
+        }
+        text.extend_from_slice(b"\r\n");
+        let mut state = self.side.state();
+        if state.open && state.request == self.request && state.bytes.len() + text.len() <= MAX {
+            state.bytes.extend_from_slice(&text);
+            self.side.waits.store(true, Ordering::Release);
+            let waker = state.answer.take();
+            drop(state);
+            waker.inspect(Waker::wake_by_ref);
+        }
+    }
+
+    /// Waits for the final response, and until what comes before it has been written.
+    pub(crate) async fn before<T>(self, answer: impl Future<Output = T>) -> T {
+        let mut answer = pin!(answer);
+        let mut answered = None;
+        std::future::poll_fn(|cx| {
+            if answered.is_none()
+                && let Poll::Ready(output) = answer.as_mut().poll(cx)
+            {
+                answered = Some(output);
+            }
+            let mut state = self.side.state();
+            if answered.is_some() && state.bytes.is_empty() {
+                state.open = false;
+                return Poll::Ready(());
+            }
+            // Woken here, hyper flushes.
+            if !state.answer.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                state.answer = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+        answered.expect("it is ready when there is an answer")
+    }
+}
+
+impl<S: AsyncWrite> Wire<S> {
+    fn poll_side(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let mut this = self.project();
+        let mut state = this.side.state();
+        while !state.bytes.is_empty() {
+            let written = ready!(this.stream.as_mut().poll_write(cx, &state.bytes))?;
+            if written == 0 {
+                return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+            }
+            state.bytes.drain(..written);
+        }
+        this.side.waits.store(false, Ordering::Release);
+        state.answer.take().inspect(Waker::wake_by_ref);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead> AsyncRead for Wire<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        self.project().stream.poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite> AsyncWrite for Wire<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.project().stream.poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if self.side.waits.load(Ordering::Acquire) {
+            ready!(self.as_mut().poll_side(cx))?;
+        }
+        self.project().stream.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.project().stream.poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        self.project().stream.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
