@@ -73,7 +73,14 @@ where
             if directives.only_if_cached {
                 return Begun::Answer(self.only_if_cached(CacheStatus::forward(reason)));
             }
-            return self.bypassed(head, ReplayBody::new(body), CacheStatus::forward(reason));
+            let status = CacheStatus::forward(reason);
+            if self.policy.admit(&head) == Admission::Admit {
+                // What the policy takes for a question changes nothing, whatever its method.
+                self.stats.bypassed.increment();
+                let request = Request::from_parts(head, ReplayBody::new(body));
+                return Begun::Bypass(Box::new((request, Pass::harmless(status))));
+            }
+            return self.bypassed(head, ReplayBody::new(body), status);
         }
         match self.fingerprint.body(&head) {
             BodyUse::Buffer { .. } if body.is_end_stream() => {}

@@ -30,6 +30,13 @@ pub(crate) struct Pass {
     change: Option<Change>,
 }
 
+impl Pass {
+    /// For a request that changes nothing.
+    pub(super) fn harmless(status: CacheStatus) -> Self {
+        Self { status, change: None }
+    }
+}
+
 /// A request that may change something.
 struct Change {
     request: Parts,

@@ -10,6 +10,7 @@ mod connections;
 mod faults;
 mod framing;
 mod http;
+mod interim;
 mod llm;
 mod llm_stream;
 mod log;
