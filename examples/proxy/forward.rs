@@ -46,7 +46,8 @@ type HttpClient<B> = Client<HttpsConnector<HttpConnector>, B>;
 /// Sends requests to the upstream.
 pub(crate) struct Forward<B> {
     shared: Arc<Shared<B>>,
-    peer: Option<SocketAddr>,
+    /// The client's address.
+    peer: Option<HeaderValue>,
     interim: Option<Interim>,
 }
 
@@ -96,7 +97,33 @@ where
 
     /// The same, for requests of one client.
     pub(crate) fn for_peer(&self, peer: SocketAddr) -> Self {
-        Self { shared: self.shared.clone(), peer: Some(peer), interim: None }
+        // An address is a value.
+        let peer = HeaderValue::try_from(peer.ip().to_canonical().to_string()).ok();
+        Self { shared: self.shared.clone(), peer, interim: None }
+    }
+
+    /// Makes a client's fields those of a gateway's request, but for `Host`, which is `X-Forwarded-Host` to the upstream and counts
+    /// for the key: what the cache compares by `Vary` is to be what the upstream sees. What a client says of itself is not
+    /// passed, but for `X-Forwarded-For`, which is added to: no proxy in front is trusted, and the answer may depend on what is not
+    /// in its key.
+    pub(crate) fn prepare(&self, headers: &mut HeaderMap) {
+        hop_by_hop::remove(headers);
+        headers.remove(FORWARDED);
+        headers.remove(X_FORWARDED_HOST);
+        if let Some(peer) = &self.peer {
+            let hops = match headers.get(&X_FORWARDED_FOR) {
+                None => Some(peer.clone()),
+                Some(_) => {
+                    let known = headers.get_all(&X_FORWARDED_FOR).into_iter().map(HeaderValue::as_bytes);
+                    let hops: Vec<_> = known.chain([peer.as_bytes()]).collect();
+                    HeaderValue::from_bytes(&hops.join(&b", "[..])).ok()
+                }
+            };
+            if let Some(hops) = hops {
+                headers.insert(X_FORWARDED_FOR, hops);
+            }
+        }
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
 
     /// The same, for a request whose client hears of interim responses.
@@ -135,7 +162,7 @@ fn climbs(segment: &str) -> bool {
 
 impl<B> Clone for Forward<B> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), peer: self.peer, interim: self.interim.clone() }
+        Self { shared: self.shared.clone(), peer: self.peer.clone(), interim: self.interim.clone() }
     }
 }
 
@@ -168,9 +195,10 @@ where
         // Whether an answer is whole can be seen only in one that isn't compressed.
         let identity = self.shared.profile == Profile::Llm && llm::is_generation(&head);
         let received = head.version;
-        hop_by_hop::remove(&mut head.headers);
         join_cookies(&mut head.headers);
-        self.forwarded(&mut head.headers);
+        if let Some(host) = head.headers.remove(HOST) {
+            head.headers.insert(X_FORWARDED_HOST, host);
+        }
         head.headers.append(VIA, via(received));
         if identity {
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -189,29 +217,6 @@ where
         response.headers_mut().append(VIA, via(received));
         *response.version_mut() = Version::HTTP_11;
         Ok(response)
-    }
-
-    /// Says who asked for what. The client's `Host` becomes `X-Forwarded-Host`; the upstream gets its own, from the URI. What the
-    /// client says of itself in these fields is not passed, but for `X-Forwarded-For`, which is added to: no proxy in front is
-    /// trusted, and the answer may depend on what is not in its key.
-    fn forwarded(&self, headers: &mut HeaderMap) {
-        headers.remove(FORWARDED);
-        headers.remove(X_FORWARDED_HOST);
-        if let Some(host) = headers.remove(HOST) {
-            headers.insert(X_FORWARDED_HOST, host);
-        }
-        if let Some(peer) = self.peer {
-            let mut hops: Vec<u8> = Vec::new();
-            for value in headers.get_all(&X_FORWARDED_FOR) {
-                hops.extend_from_slice(value.as_bytes());
-                hops.extend_from_slice(b", ");
-            }
-            hops.extend_from_slice(peer.ip().to_canonical().to_string().as_bytes());
-            if let Ok(value) = HeaderValue::from_bytes(&hops) {
-                headers.insert(X_FORWARDED_FOR, value);
-            }
-        }
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
 }
 

@@ -176,6 +176,7 @@ fn admit(upstream: &Upstream, request: &mut Request<Incoming>) -> Result<(), Box
     } else if request.headers().get_all(HOST).iter().count() > 1 {
         return Err(bad_request("a request has one Host field"));
     }
+    upstream.prepare(request.headers_mut());
     let uri = upstream.target().uri(std::mem::take(request.uri_mut()));
     *request.uri_mut() = uri.ok_or_else(|| bad_request("the request's target can't be forwarded"))?;
     Ok(())

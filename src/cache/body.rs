@@ -179,7 +179,14 @@ impl Kept {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact((self.entry.body().data().len() - self.sent) as u64)
+        let left = (self.entry.body().data().len() - self.sent) as u64;
+        if self.entry.body().trailers().is_none() {
+            return SizeHint::with_exact(left);
+        }
+        // A server that is told the length announces it, and sends no trailers then.
+        let mut hint = SizeHint::new();
+        hint.set_lower(left);
+        hint
     }
 }
 

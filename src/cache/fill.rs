@@ -226,7 +226,10 @@ where
         let length = announced_length(&self.client.method, &parts).or_else(|| body.size_hint().exact());
         match self.plan(storage, &mut parts, length) {
             Ok((key, head)) if parts.status == StatusCode::PARTIAL_CONTENT => self.pass_part(key, head, parts, body),
-            Ok((key, head)) => self.keep(key, head, parts, body, length).map(CacheBody::served),
+            Ok((key, head)) => {
+                let status = self.status(parts.status);
+                self.keep(key, head, parts, body, length, status).map(CacheBody::served)
+            }
             Err(unkept) => {
                 let status = self.unkept(parts.status, unkept);
                 passed(parts, body, status)

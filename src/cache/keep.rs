@@ -48,17 +48,18 @@ where
         parts: response::Parts,
         body: B,
         announced: Option<u64>,
+        mut status: CacheStatus,
     ) -> Response<Served>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let mut status = self.status(parts.status);
         status.stored = true;
         let head = Arc::new(head);
         let serves = self.serves(&head);
         let until = coalesce::until(self.shared.now(), self.shared.settings.uncacheable_for);
-        let Self { shared, lead, began, slot: Slot { primary, .. }, .. } = self;
+        let Self { shared, lead, began, slot: Slot { primary, key: slot_key, .. }, .. } = self;
+        let flights = shared.flights.clone();
         let options = TeeOptions {
             limit: shared.settings.max_body,
             announced,
@@ -85,8 +86,9 @@ where
         {
             let mut lead = lead.lock().unwrap_or_else(PoisonError::into_inner);
             if serves {
-                if let Some(lead) = &*lead {
-                    lead.publish(head, tee.joiner());
+                match &*lead {
+                    Some(lead) => lead.publish(head, tee.joiner()),
+                    None => flights.can_be_kept(&slot_key),
                 }
             } else if let Some(lead) = lead.take() {
                 lead.release(until);

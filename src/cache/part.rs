@@ -167,12 +167,13 @@ where
         let Self { shared, slot: Slot { primary, .. }, began, .. } = self;
         let options = TeeOptions {
             limit: shared.settings.max_body,
-            announced: length,
+            announced,
             keep_frames: false,
             finish: shared.settings.finish,
         };
         let tee = Tee::new(body, options, move |ended| {
-            if let Some(frames) = shared.whole(ended, &head, &key, &mut None) {
+            let frames = shared.whole(ended, &head, &key, &mut None);
+            if let Some(frames) = frames.filter(|frames| length == Some(frames.data().len() as u64)) {
                 let part = Entry::new(head, frames);
                 let keeper = shared.clone();
                 shared.write(async move { keeper.keep_part(primary, key, part, began).await });
@@ -213,7 +214,8 @@ where
                 return Ok(response);
             }
         };
-        Ok(self.keep(key, head, parts, body, Some(length)))
+        let status = self.status(StatusCode::PARTIAL_CONTENT);
+        Ok(self.keep(key, head, parts, body, Some(length), status))
     }
 }
 

@@ -120,6 +120,11 @@ impl Flights {
         (!shard.contains_key(key.digest())).then(|| self.begin(&mut shard, key, marks))
     }
 
+    /// The answers of a key can be kept after all.
+    pub(crate) fn can_be_kept(&self, key: &Key) {
+        self.uncacheable.remove(key.digest());
+    }
+
     /// From now on nobody joins a fetch that is under way and is meant, or may turn out to be.
     pub(crate) fn close(&self, selector: &Selector) {
         for shard in &self.shards {

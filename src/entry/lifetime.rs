@@ -71,12 +71,12 @@ impl Lifetime {
         seconds(self.fresh_for).saturating_sub(seconds(self.age(now)))
     }
 
-    /// Whether it may be served now in place of an error, within its own window or a wider one that the request asks for.
+    /// Whether it may be served now in place of an error, within its own window or a wider one that the request asks for. Fresh,
+    /// it may, if there is a window at all.
     #[must_use]
     pub fn may_replace_error(&self, now: SystemTime, asked: Option<Duration>) -> bool {
         let window = self.stale_if_error.max(asked.unwrap_or_default());
-        let stale = self.stale_for(now);
-        self.fresh_in(now).is_some() || (!self.must_revalidate && stale < window)
+        (self.fresh_in(now).is_some() || !self.must_revalidate) && self.stale_for(now) < window
     }
 
     /// For how long a store has to keep it from `now` on: until freshness and every window have passed. `None`: no longer.

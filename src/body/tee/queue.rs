@@ -180,7 +180,11 @@ impl Queue {
                     self.kept += data.len();
                     self.pieces.push_back(Piece::Data(data));
                 }
-                Err(frame) => self.pieces.extend(frame.into_trailers().ok().map(Box::new).map(Piece::Trailers)),
+                Err(frame) => {
+                    self.pieces.extend(frame.into_trailers().ok().map(Box::new).map(Piece::Trailers));
+                    // Nothing comes after trailers, and hyper's server doesn't ask.
+                    return self.finish(End::Clean);
+                }
             },
             Some(Err(error)) => return self.finish(End::Failed(Arc::new(error))),
             None => return self.finish(End::Clean),

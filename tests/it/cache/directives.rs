@@ -37,6 +37,19 @@ async fn no_cache_fetches_anew_and_the_new_answer_is_kept() {
 }
 
 #[tokio::test]
+async fn what_no_cache_found_replaced_is_not_served_on_even_if_the_new_answer_is_not_kept() {
+    let clock = ManualClock::default();
+    let origin = Origin::replies(|number| match number {
+        0 => reply(200, &[("cache-control", "max-age=60")], full("old")),
+        _ => reply(200, &[("cache-control", "no-store")], full("new")),
+    });
+    let cache = http(&clock).build().layer(origin);
+    for (fields, expected) in [(&[][..], "old"), (&[("cache-control", "no-cache")], "new"), (&[], "new")] {
+        assert_eq!(text(ask(&cache, get("http://a/", fields)).await).await, expected);
+    }
+}
+
+#[tokio::test]
 async fn no_cache_works_for_a_post_with_a_body() {
     let clock = ManualClock::default();
     let cache = minute(&clock).build().layer(numbered());

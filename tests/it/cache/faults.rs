@@ -7,7 +7,8 @@ use tower::Layer as _;
 
 use super::{MINUTE, SECOND, http};
 use crate::support::{
-    Far, Fault, Origin, ask, begun, channel, data, full, get, heard, memory, poll_once, reply, said, settle, text,
+    Far, Fault, Origin, ask, begun, channel, data, empty, full, get, heard, memory, poll_once, reply, request, said,
+    settle, text,
 };
 
 const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
@@ -84,6 +85,21 @@ async fn a_look_up_that_hangs_delays_a_request_by_its_deadline_and_no_longer() {
     assert!((100..=110).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
     assert_eq!(text(answer).await, "0");
     assert_eq!(layer.handle().stats().store_read_errors, 1);
+}
+
+/// Such a request is looked up under two keys, and waits for both no longer than for one.
+#[tokio::test(start_paused = true)]
+async fn look_ups_that_hang_delay_a_head_and_a_range_by_one_deadline() {
+    let requests: [(&str, &[(&str, &str)]); 2] = [("HEAD", &[]), ("GET", &[("range", "bytes=0-1")])];
+    for (method, fields) in requests {
+        let clock = ManualClock::default();
+        let (store, layer) = far(&clock);
+        store.gets(Fault::Hang);
+        let cache = layer.layer(Origin::replies(|_| reply(200, &[], empty())));
+        let begin = tokio::time::Instant::now();
+        ask(&cache, request(method, "http://a/", fields)).await;
+        assert!((100..=110).contains(&begin.elapsed().as_millis()), "{method}: {:?}", begin.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]

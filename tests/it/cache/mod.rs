@@ -1,15 +1,21 @@
 //! `CacheLayer` over scripted origins.
 
 mod coalesce;
+mod completion;
 mod conformance;
 mod crowd;
 mod directives;
 mod faults;
 mod fingerprint;
 mod framing;
+mod head;
+mod invalidation;
 mod leak;
 mod mended;
+mod overtaken;
+mod parts;
 mod purge;
+mod ranges;
 mod readiness;
 mod request_body;
 mod revalidate;
@@ -18,6 +24,7 @@ mod stale;
 mod stored;
 mod stream;
 mod tenancy;
+mod variants;
 mod vary;
 mod wakes;
 

@@ -10,7 +10,7 @@ use tower::Layer as _;
 
 use super::{MINUTE, SECOND, http, minute};
 use crate::support::{
-    Far, Fault, Origin, ask, begun, channel, full, get, memory, poll_once, reply, said, settle, text,
+    Far, Fault, Origin, ask, begun, channel, empty, full, get, memory, poll_once, reply, request, said, settle, text,
 };
 
 fn tag(text: &str) -> Selector {
@@ -27,6 +27,13 @@ fn tagged() -> Origin {
             full(path),
         )
     })
+}
+
+/// The key of a GET.
+async fn key_of(uri: &str) -> Key {
+    let cache = http(&ManualClock::default()).show_key(true).build().layer(tagged());
+    let status = ask(&cache, get(uri, &[])).await.extensions().get::<CacheStatus>().cloned();
+    status.and_then(|status| status.key).expect("shown").parse().expect("a key")
 }
 
 #[tokio::test]
@@ -78,14 +85,30 @@ async fn a_key_that_is_shown_can_be_purged() {
     assert!(said(&ask(&cache, get("http://host/a", &[])).await).starts_with("larder; fwd=uri-miss"));
 }
 
+/// They lie under keys of their own, which nobody is shown.
+#[tokio::test]
+async fn a_purge_of_the_key_removes_the_answer_to_head_and_the_part_too() {
+    let requests: [(&str, &[(&str, &str)]); 2] = [("HEAD", &[]), ("GET", &[("range", "bytes=0-1")])];
+    for (method, fields) in requests {
+        let clock = ManualClock::default();
+        let origin = Origin::by_request(|request| match request.headers().contains_key("range") {
+            true => reply(206, &[("cache-control", "max-age=60"), ("content-range", "bytes 0-1/9")], full("01")),
+            false => reply(200, &[("cache-control", "max-age=60")], empty()),
+        });
+        let layer = http(&clock).build();
+        let cache = layer.layer(origin);
+        let wanted = || request(method, "http://host/a", fields);
+        text(ask(&cache, wanted()).await).await;
+        assert_eq!(said(&ask(&cache, wanted()).await), "larder; hit; ttl=60", "{method}");
+        layer.handle().purge(&Selector::Key(key_of("http://host/a").await)).await.expect("purged");
+        assert!(said(&ask(&cache, wanted()).await).starts_with("larder; fwd=uri-miss"), "{method}");
+    }
+}
+
 #[tokio::test]
 async fn what_was_being_fetched_when_it_was_purged_is_not_stored() {
     let clock = ManualClock::default();
-    let key = {
-        let cache = http(&clock).show_key(true).build().layer(tagged());
-        let status = ask(&cache, get("http://host/a", &[])).await.extensions().get::<CacheStatus>().cloned();
-        status.and_then(|status| status.key).expect("shown").parse::<Key>().expect("a key")
-    };
+    let key = key_of("http://host/a").await;
     for selector in [Selector::Key(key), tag("page"), Selector::label("get:host/*"), Selector::All] {
         let (origin, mut calls) = Origin::held();
         let layer = http(&clock).build();

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use larder::{clock::ManualClock, fingerprint::RequestFingerprint};
 use tower::Layer as _;
 
-use super::minute;
+use super::{http, minute};
 use crate::support::{Body, Origin, ask, channel, empty, full, heard, pieces, post, reply, said, text};
 
 const PIECE: usize = 64 << 10;
@@ -169,6 +169,26 @@ async fn trailers_of_a_request_reach_the_inner_service() {
     feed.trailers(trailers);
     drop(feed);
     assert_eq!(text(ask(&cache, sent(body)).await).await, "1 49 trailers");
+}
+
+/// A condition of the cache's own may have to be followed by the plain request, which a body that was read can't be.
+#[tokio::test]
+async fn a_get_with_a_body_reaches_the_inner_service_with_it_beside_a_variant_that_has_a_tag() {
+    let clock = ManualClock::default();
+    let origin = Origin::new(|call| async move {
+        let (head, body) = call.request.into_parts();
+        let body = body.collect().await.expect("whole").to_bytes();
+        let fields = [("cache-control", "max-age=60"), ("vary", "v"), ("etag", "\"a\"")];
+        Ok(match head.headers.contains_key("if-none-match") {
+            true => reply(304, &[("etag", "\"other\"")], empty()),
+            false => reply(200, &fields, full(body)),
+        })
+    });
+    let cache = http(&clock).fingerprint(RequestFingerprint::new().raw_body(100)).build().layer(origin);
+    for value in ["1", "2"] {
+        let request = Request::get("http://a/").header("v", value).header("content-length", "4").body(full("body"));
+        assert_eq!(text(ask(&cache, request.expect("a request")).await).await, "body");
+    }
 }
 
 #[tokio::test]

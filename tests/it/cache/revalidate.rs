@@ -100,6 +100,21 @@ async fn a_validator_that_no_longer_holds_replaces_the_entry() {
 }
 
 #[tokio::test]
+async fn a_304_with_another_tag_is_not_answered_with_what_is_stored() {
+    let clock = ManualClock::default();
+    let origin = Origin::by_request(|request| match request.headers().contains_key("if-none-match") {
+        true => reply(304, &[("cache-control", "max-age=60"), ("etag", "\"b\"")], empty()),
+        false => reply(200, &[("cache-control", "max-age=60"), ("etag", "\"a\"")], full("kept")),
+    });
+    let cache = http(&clock).build().layer(origin.clone());
+    text(ask(&cache, get("http://a/", &[])).await).await;
+    clock.advance(70 * SECOND);
+    let answer = ask(&cache, get("http://a/", &[])).await;
+    assert_eq!(heard(answer).await, ("larder; fwd=stale; fwd-status=200; stored", "kept"));
+    assert_eq!(origin.calls(), 3, "asked once more, without a condition");
+}
+
+#[tokio::test]
 async fn a_304_that_forbids_to_store_takes_the_entry_away() {
     let clock = ManualClock::default();
     let origin = validated("\"a\"", &[("cache-control", "no-store")]);

@@ -10,7 +10,7 @@ use larder::{
 use tower::Layer as _;
 
 use super::{SECOND, http};
-use crate::support::{Origin, ask, channel, empty, full, get, heard, reply, said, text};
+use crate::support::{Origin, ask, channel, empty, full, get, heard, reply, request, said, text};
 
 const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
 
@@ -54,6 +54,18 @@ async fn the_age_that_a_response_came_with_counts() {
     clock.advance(5 * SECOND);
     let hit = ask(&cache, get("http://a/", &[])).await;
     assert_eq!((said(&hit), &hit.headers()["age"]), ("larder; hit; ttl=5", &HeaderValue::from_static("55")));
+}
+
+/// RFC 9110 §6.6.1: who receives a response without a date adds one, whether or not it is kept.
+#[tokio::test]
+async fn an_answer_without_a_date_gets_one() {
+    for (value, method) in [("max-age=60", "GET"), ("no-store", "GET"), ("no-store", "PUT")] {
+        let clock = ManualClock::default();
+        let cache =
+            http(&clock).build().layer(Origin::replies(move |_| reply(200, &[("cache-control", value)], empty())));
+        let answer = ask(&cache, request(method, "http://a/", &[])).await;
+        assert!(answer.headers().contains_key("date"), "{method} {value}");
+    }
 }
 
 /// A HEAD poisoned the next GET with an empty body in tower-http-cache.

@@ -8,7 +8,7 @@ use larder::{
 use tower::{Layer as _, Service as _, ServiceExt as _};
 
 use super::{MINUTE, SECOND, http, minute};
-use crate::support::{Origin, Refused, ask, begun, full, get, heard, post, reply, said, settle, text};
+use crate::support::{Origin, Refused, ask, begun, field, full, get, heard, post, reply, said, settle, text};
 
 const WINDOWS: &str = "max-age=60, stale-while-revalidate=30, stale-if-error=300";
 
@@ -70,6 +70,21 @@ async fn a_refresh_that_fails_leaves_the_entry_and_is_tried_again() {
     settle().await;
     let fresh = ask(&cache, get("http://a/", &[])).await;
     assert_eq!(heard(fresh).await, ("larder; hit; ttl=60", "2"));
+}
+
+#[tokio::test]
+async fn what_a_refresh_found_gone_is_not_served_on() {
+    let clock = ManualClock::default();
+    let origin = Origin::replies(|number| match number {
+        0 => reply(200, &[("cache-control", WINDOWS)], full("old")),
+        _ => reply(404, &[("cache-control", "no-store")], full("gone")),
+    });
+    let cache = http(&clock).build().layer(origin);
+    text(ask(&cache, get("http://a/", &[])).await).await;
+    clock.advance(70 * SECOND);
+    assert_eq!(text(ask(&cache, get("http://a/", &[])).await).await, "old");
+    settle().await;
+    assert_eq!(text(ask(&cache, get("http://a/", &[])).await).await, "gone");
 }
 
 #[tokio::test]
@@ -189,6 +204,52 @@ async fn must_revalidate_forbids_stale_answers_of_any_kind() {
         let answer = ask(&cache, get("http://a/", &[])).await;
         assert_eq!((answer.status().as_u16(), text(answer).await.as_str()), (503, "down"), "{restriction}");
         assert_eq!(origin.calls(), 2, "{restriction}");
+    }
+}
+
+/// RFC 9111 §5.2.2.2: where the origin can't be asked, and nothing stale may stand in, 504 is the answer.
+#[tokio::test]
+async fn an_inner_service_that_fails_is_a_504_where_the_entry_has_to_be_validated() {
+    for (restriction, expected) in [
+        ("must-revalidate", "larder; fwd=stale; detail=must-revalidate"),
+        ("proxy-revalidate", "larder; fwd=stale; detail=must-revalidate"),
+        ("s-maxage=60", "larder; fwd=stale; detail=must-revalidate"),
+        ("public", ""),
+    ] {
+        let clock = ManualClock::default();
+        let origin = Origin::new(move |call| async move {
+            let value = format!("max-age=60, {restriction}");
+            match call.number {
+                0 => Ok(reply(200, &[("cache-control", &value), ("etag", "\"a\"")], full("kept"))),
+                _ => Err(Refused("no route")),
+            }
+        });
+        let cache = http(&clock).build().layer(origin);
+        text(ask(&cache, get("http://a/", &[])).await).await;
+        clock.advance(70 * SECOND);
+        let answer = cache.clone().oneshot(get("http://a/", &[])).await;
+        if expected.is_empty() {
+            assert_eq!(answer.expect_err("refused"), Refused("no route"), "{restriction}");
+            continue;
+        }
+        let answer = answer.expect("an answer of the cache's own");
+        assert_eq!((answer.status().as_u16(), field(&answer, "cache-control")), (504, Some("no-store")));
+        assert_eq!(heard(answer).await, (expected, ""), "{restriction}");
+    }
+}
+
+#[tokio::test]
+async fn stale_if_error_alone_is_a_reason_to_keep_an_answer() {
+    let clock = ManualClock::default();
+    let origin = Origin::replies(|number| match number {
+        0 => reply(200, &[("cache-control", "max-age=0, stale-if-error=60")], full("kept")),
+        _ => reply(503, &[], full("down")),
+    });
+    let cache = http(&clock).build().layer(origin);
+    text(ask(&cache, get("http://a/", &[])).await).await;
+    for (seconds, expected) in [(59, "kept"), (1, "down")] {
+        clock.advance(seconds * SECOND);
+        assert_eq!(text(ask(&cache, get("http://a/", &[])).await).await, expected);
     }
 }
 

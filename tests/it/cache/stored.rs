@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
-use larder::{clock::ManualClock, policy::Ttl};
+use http::{HeaderName, StatusCode};
+use larder::{
+    clock::ManualClock,
+    policy::{Rfc9111, Ttl},
+};
 use tower::Layer as _;
 
 use super::{MINUTE, http, minute};
@@ -92,6 +95,59 @@ async fn a_cookie_and_a_credential_are_for_the_first_client_alone() {
     assert!(said(&hit).starts_with("larder; hit"));
     assert!(!hit.headers().contains_key("set-cookie") && !hit.headers().contains_key("authorization"));
     assert_eq!(hit.headers()["x-kept"], "c");
+}
+
+#[tokio::test]
+async fn a_cookie_is_kept_with_a_lifetime_unless_told_otherwise() {
+    for keeps in [true, false] {
+        let clock = ManualClock::default();
+        let fields = [("cache-control", "max-age=60"), ("set-cookie", "a=1"), ("set-cookie", "b=2")];
+        let policy = Rfc9111::shared().keep_set_cookie(keeps);
+        let cache = http(&clock).policy(policy).build().layer(Origin::replies(move |_| reply(200, &fields, full("x"))));
+        for (expected, cookies) in
+            [("larder; fwd=uri-miss; fwd-status=200; stored", 2), ("larder; hit; ttl=60", if keeps { 2 } else { 0 })]
+        {
+            let answer = ask(&cache, get("http://a/", &[])).await;
+            assert_eq!((said(&answer), answer.headers().get_all("set-cookie").iter().count()), (expected, cookies));
+            text(answer).await;
+        }
+    }
+}
+
+/// RFC 9213: the nearest field that is valid counts alone, and all are passed on.
+#[tokio::test]
+async fn a_field_for_this_kind_of_cache_overrides_cache_control() {
+    const MISS: &str = "larder; fwd=uri-miss; fwd-status=200";
+    let shared = Rfc9111::shared;
+    let own = || Rfc9111::shared().targets([HeaderName::from_static("own-cache-control")]);
+    let cases: &[(Rfc9111, &[(&str, &str)], &str)] = &[
+        (shared(), &[("cache-control", "no-store"), ("cdn-cache-control", "max-age=10")], "larder; hit; ttl=10"),
+        (shared(), &[("cache-control", "max-age=60"), ("cdn-cache-control", "no-store")], MISS),
+        (
+            shared(),
+            &[("cdn-cache-control", "max-age=10"), ("larder-cache-control", "max-age=20")],
+            "larder; hit; ttl=20",
+        ),
+        (shared(), &[("cache-control", "max-age=60"), ("cdn-cache-control", "max-age=\"1\"")], "larder; hit; ttl=60"),
+        (shared(), &[("cache-control", "max-age=60"), ("cdn-cache-control", "&")], "larder; hit; ttl=60"),
+        (own(), &[("cache-control", "max-age=60"), ("cdn-cache-control", "no-store")], "larder; hit; ttl=60"),
+        (own(), &[("cache-control", "no-store"), ("own-cache-control", "max-age=30")], "larder; hit; ttl=30"),
+        (
+            Rfc9111::private(),
+            &[("cache-control", "max-age=60"), ("cdn-cache-control", "no-store")],
+            "larder; hit; ttl=60",
+        ),
+    ];
+    for (policy, fields, expected) in cases {
+        let clock = ManualClock::default();
+        let fields = *fields;
+        let origin = Origin::replies(move |_| reply(200, fields, full("x")));
+        let cache = http(&clock).policy(policy.clone()).build().layer(origin);
+        text(ask(&cache, get("http://a/", &[])).await).await;
+        let answer = ask(&cache, get("http://a/", &[])).await;
+        assert!(said(&answer).starts_with(expected), "{fields:?}: {}", said(&answer));
+        assert!(fields.iter().all(|(name, value)| answer.headers()[*name] == *value), "{fields:?}");
+    }
 }
 
 #[tokio::test]

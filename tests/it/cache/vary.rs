@@ -3,8 +3,8 @@
 use larder::{clock::ManualClock, header::cache_status::CacheStatus, key::Key, tag::Selector};
 use tower::Layer as _;
 
-use super::http;
-use crate::support::{Far, Origin, ask, begun, full, get, memory, reply, said, text};
+use super::{SECOND, http};
+use crate::support::{Far, Origin, ask, begun, empty, full, get, memory, reply, said, text};
 
 /// Answers in the language that is asked for.
 fn polyglot() -> Origin {
@@ -156,5 +156,42 @@ async fn an_answer_that_varies_by_other_fields_than_before_is_not_mixed_up() {
         let body = text(answer).await;
         let same = if a == "1" { body.starts_with("1/") } else { body == format!("{a}/{b}") };
         assert!(same, "asked for {a}/{b}, got {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_304_that_adds_a_field_to_vary_by_narrows_whom_the_entry_answers() {
+    let clock = ManualClock::default();
+    let origin = Origin::by_request(|request| match request.headers().contains_key("if-none-match") {
+        true => reply(304, &[("cache-control", "max-age=60"), ("etag", "\"a\""), ("vary", "accept-language")], empty()),
+        false => reply(200, &[("cache-control", "max-age=60"), ("etag", "\"a\"")], full("in English")),
+    });
+    let cache = http(&clock).build().layer(origin);
+    let english = || get("http://a/", &[("accept-language", "en")]);
+    text(ask(&cache, english()).await).await;
+    clock.advance(70 * SECOND);
+    text(ask(&cache, english()).await).await;
+    assert_eq!(said(&ask(&cache, english()).await), "larder; hit; ttl=60");
+    let german = ask(&cache, get("http://a/", &[("accept-language", "de")])).await;
+    assert!(said(&german).starts_with("larder; fwd=vary-miss"), "{}", said(&german));
+}
+
+/// The others are found through the first.
+#[tokio::test]
+async fn a_first_variant_that_ends_does_not_end_the_others() {
+    let clock = ManualClock::default();
+    let origin = Origin::by_request(|request| {
+        let first = request.headers()["accept-language"] == LANGUAGES[0];
+        let lifetime = if first { "max-age=1" } else { "max-age=60" };
+        reply(200, &[("cache-control", lifetime), ("vary", "accept-language")], full("x"))
+    });
+    let cache = http(&clock).build().layer(origin);
+    for language in LANGUAGES {
+        text(ask(&cache, get("http://a/", &[("accept-language", language)])).await).await;
+    }
+    clock.advance(10 * SECOND);
+    for language in &LANGUAGES[1..] {
+        let answer = ask(&cache, get("http://a/", &[("accept-language", language)])).await;
+        assert_eq!(said(&answer), "larder; hit; ttl=50", "{language}");
     }
 }

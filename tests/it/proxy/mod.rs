@@ -19,6 +19,7 @@ mod messages;
 mod origin;
 mod process;
 mod protocols;
+mod rfc9111;
 mod shutdown;
 
 use std::time::Duration;

@@ -12,7 +12,12 @@ use super::{Body, empty, full};
 pub(crate) type Reply = Response<CacheBody<Body>>;
 
 pub(crate) fn get(uri: &str, fields: &[(&str, &str)]) -> Request<Body> {
-    let mut request = Request::get(uri);
+    request("GET", uri, fields)
+}
+
+/// A request without a body.
+pub(crate) fn request(method: &str, uri: &str, fields: &[(&str, &str)]) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(uri);
     for (name, value) in fields {
         request = request.header(*name, *value);
     }
@@ -43,6 +48,11 @@ where
     S::Error: std::fmt::Debug,
 {
     service.clone().oneshot(request).await.expect("a response")
+}
+
+/// The value of a field, if it is there.
+pub(crate) fn field<'a, B>(response: &'a Response<B>, name: &str) -> Option<&'a str> {
+    response.headers().get(name).map(|value| value.to_str().expect("printable"))
 }
 
 /// What the cache says it did.

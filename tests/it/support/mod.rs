@@ -15,8 +15,8 @@ use std::{
 
 pub(crate) use self::{
     body::{Body, Feed, channel, counted, empty, full, pieces},
-    exchange::{Reply, ask, data, frame, get, heard, post, read, reply, said, text},
-    origin::{Held, Origin, Refused},
+    exchange::{Reply, ask, data, field, frame, get, heard, post, read, reply, request, said, text},
+    origin::{Calls, Held, Origin, Refused},
     socket::{Step, Wire, client},
     store::{Far, Fault, memory},
     waker::Wakes,
