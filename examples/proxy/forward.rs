@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{ACCEPT_ENCODING, COOKIE, FORWARDED, HOST, VIA},
+    header::{ACCEPT_ENCODING, COOKIE, FORWARDED, HOST, VARY, VIA},
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body;
@@ -23,7 +23,11 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use larder::{BoxError, header::hop_by_hop, llm};
+use larder::{
+    BoxError,
+    header::{hop_by_hop, vary::Vary},
+    llm,
+};
 use tower::Service;
 
 use crate::{interim::Interim, options::Profile};
@@ -46,8 +50,7 @@ type HttpClient<B> = Client<HttpsConnector<HttpConnector>, B>;
 /// Sends requests to the upstream.
 pub(crate) struct Forward<B> {
     shared: Arc<Shared<B>>,
-    /// The client's address.
-    peer: Option<HeaderValue>,
+    peer: Option<SocketAddr>,
     interim: Option<Interim>,
 }
 
@@ -97,33 +100,7 @@ where
 
     /// The same, for requests of one client.
     pub(crate) fn for_peer(&self, peer: SocketAddr) -> Self {
-        // An address is a value.
-        let peer = HeaderValue::try_from(peer.ip().to_canonical().to_string()).ok();
-        Self { shared: self.shared.clone(), peer, interim: None }
-    }
-
-    /// Makes a client's fields those of a gateway's request, but for `Host`, which is `X-Forwarded-Host` to the upstream and counts
-    /// for the key: what the cache compares by `Vary` is to be what the upstream sees. What a client says of itself is not
-    /// passed, but for `X-Forwarded-For`, which is added to: no proxy in front is trusted, and the answer may depend on what is not
-    /// in its key.
-    pub(crate) fn prepare(&self, headers: &mut HeaderMap) {
-        hop_by_hop::remove(headers);
-        headers.remove(FORWARDED);
-        headers.remove(X_FORWARDED_HOST);
-        if let Some(peer) = &self.peer {
-            let hops = match headers.get(&X_FORWARDED_FOR) {
-                None => Some(peer.clone()),
-                Some(_) => {
-                    let known = headers.get_all(&X_FORWARDED_FOR).into_iter().map(HeaderValue::as_bytes);
-                    let hops: Vec<_> = known.chain([peer.as_bytes()]).collect();
-                    HeaderValue::from_bytes(&hops.join(&b", "[..])).ok()
-                }
-            };
-            if let Some(hops) = hops {
-                headers.insert(X_FORWARDED_FOR, hops);
-            }
-        }
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        Self { shared: self.shared.clone(), peer: Some(peer), interim: None }
     }
 
     /// The same, for a request whose client hears of interim responses.
@@ -162,7 +139,7 @@ fn climbs(segment: &str) -> bool {
 
 impl<B> Clone for Forward<B> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), peer: self.peer.clone(), interim: self.interim.clone() }
+        Self { shared: self.shared.clone(), peer: self.peer, interim: self.interim.clone() }
     }
 }
 
@@ -195,10 +172,9 @@ where
         // Whether an answer is whole can be seen only in one that isn't compressed.
         let identity = self.shared.profile == Profile::Llm && llm::is_generation(&head);
         let received = head.version;
+        hop_by_hop::remove(&mut head.headers);
         join_cookies(&mut head.headers);
-        if let Some(host) = head.headers.remove(HOST) {
-            head.headers.insert(X_FORWARDED_HOST, host);
-        }
+        self.forwarded(&mut head.headers);
         head.headers.append(VIA, via(received));
         if identity {
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -214,9 +190,46 @@ where
         let mut response = sent.await.map_err(|_| Failure::timeout())?.map_err(Failure::new)?;
         let received = response.version();
         hop_by_hop::remove(response.headers_mut());
+        if varies_by_client(response.headers()) {
+            response.headers_mut().append(VARY, HeaderValue::from_static("*"));
+        }
         response.headers_mut().append(VIA, via(received));
         *response.version_mut() = Version::HTTP_11;
         Ok(response)
+    }
+
+    /// Says who asked for what. The client's `Host` becomes `X-Forwarded-Host`; the upstream gets its own, from the URI. What the
+    /// client says of itself in these fields is not passed, but for `X-Forwarded-For`, which is added to: no proxy in front is
+    /// trusted, and the answer may depend on what is not in its key.
+    fn forwarded(&self, headers: &mut HeaderMap) {
+        headers.remove(FORWARDED);
+        headers.remove(X_FORWARDED_HOST);
+        if let Some(host) = headers.remove(HOST) {
+            headers.insert(X_FORWARDED_HOST, host);
+        }
+        if let Some(peer) = self.peer {
+            let mut hops: Vec<u8> = Vec::new();
+            for value in headers.get_all(&X_FORWARDED_FOR) {
+                hops.extend_from_slice(value.as_bytes());
+                hops.extend_from_slice(b", ");
+            }
+            hops.extend_from_slice(peer.ip().to_canonical().to_string().as_bytes());
+            if let Ok(value) = HeaderValue::from_bytes(&hops) {
+                headers.insert(X_FORWARDED_FOR, value);
+            }
+        }
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+}
+
+/// Whether a response depends on what the proxy says of the client rather than on what the client sent: to everyone behind the
+/// proxy, it varies by more than the request's fields (RFC 9110 §12.5.5), and it isn't kept.
+fn varies_by_client(headers: &HeaderMap) -> bool {
+    match Vary::parse(headers) {
+        Some(Vary::Fields(names)) => {
+            [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO].iter().any(|name| names.contains(name))
+        }
+        Some(_) | None => false,
     }
 }
 

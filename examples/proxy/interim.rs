@@ -8,7 +8,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker, ready},
 };
@@ -31,16 +31,17 @@ pub(crate) struct Wire<S> {
 /// What waits to be written beside hyper.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
-    /// Whether there is anything, so that a flush need not lock.
+    /// How many requests there have been.
+    begun: AtomicU64,
+    /// Which of them is being answered; zero when none is.
+    answered: AtomicU64,
+    /// Whether anything waits, so that most requests need no lock.
     waits: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Which of the connection's requests is being answered.
-    request: u64,
-    open: bool,
     bytes: Vec<u8>,
     answer: Option<Waker>,
 }
@@ -66,10 +67,43 @@ impl<S> Wire<S> {
 impl Side {
     /// From now on, the connection's next request is answered.
     pub(crate) fn begin(self: &Arc<Self>) -> Interim {
-        let mut state = self.state();
-        state.request += 1;
-        state.open = true;
-        Interim { side: self.clone(), request: state.request }
+        let request = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
+        self.answered.store(request, Ordering::SeqCst);
+        Interim { side: self.clone(), request }
+    }
+
+    /// Waits for the final response, and until what comes before it has been written.
+    pub(crate) async fn before<T>(&self, answer: impl Future<Output = T>) -> T {
+        let mut answer = pin!(answer);
+        let mut answered = None;
+        std::future::poll_fn(|cx| {
+            if answered.is_none()
+                && let Poll::Ready(output) = answer.as_mut().poll(cx)
+            {
+                answered = Some(output);
+            }
+            if answered.is_some() && !self.waits.load(Ordering::SeqCst) {
+                self.answered.store(0, Ordering::SeqCst);
+                // What came in between comes too late.
+                if self.waits.load(Ordering::SeqCst) {
+                    self.state().bytes.clear();
+                    self.waits.store(false, Ordering::SeqCst);
+                }
+                return Poll::Ready(());
+            }
+            let mut state = self.state();
+            // Woken here, hyper flushes.
+            if !state.answer.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                state.answer = Some(cx.waker().clone());
+            }
+            // Between the look and the lock, something may have come that had nobody to wake.
+            if self.waits.load(Ordering::SeqCst) {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        })
+        .await;
+        answered.expect("it is ready when there is an answer")
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -96,38 +130,24 @@ impl Interim {
         }
         text.extend_from_slice(b"\r\n");
         let mut state = self.side.state();
-        if state.open && state.request == self.request && state.bytes.len() + text.len() <= MAX {
+        let before = state.bytes.len();
+        if self.is_open() && before + text.len() <= MAX {
             state.bytes.extend_from_slice(&text);
-            self.side.waits.store(true, Ordering::Release);
+            self.side.waits.store(true, Ordering::SeqCst);
+            if !self.is_open() {
+                // The answer was there meanwhile, and may have been begun.
+                state.bytes.truncate(before);
+                self.side.waits.store(before > 0, Ordering::SeqCst);
+                return;
+            }
             let waker = state.answer.take();
             drop(state);
             waker.inspect(Waker::wake_by_ref);
         }
     }
 
-    /// Waits for the final response, and until what comes before it has been written.
-    pub(crate) async fn before<T>(self, answer: impl Future<Output = T>) -> T {
-        let mut answer = pin!(answer);
-        let mut answered = None;
-        std::future::poll_fn(|cx| {
-            if answered.is_none()
-                && let Poll::Ready(output) = answer.as_mut().poll(cx)
-            {
-                answered = Some(output);
-            }
-            let mut state = self.side.state();
-            if answered.is_some() && state.bytes.is_empty() {
-                state.open = false;
-                return Poll::Ready(());
-            }
-            // Woken here, hyper flushes.
-            if !state.answer.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                state.answer = Some(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await;
-        answered.expect("it is ready when there is an answer")
+    fn is_open(&self) -> bool {
+        self.side.answered.load(Ordering::SeqCst) == self.request
     }
 }
 
@@ -142,7 +162,7 @@ impl<S: AsyncWrite> Wire<S> {
             }
             state.bytes.drain(..written);
         }
-        this.side.waits.store(false, Ordering::Release);
+        this.side.waits.store(false, Ordering::SeqCst);
         state.answer.take().inspect(Waker::wake_by_ref);
         Poll::Ready(Ok(()))
     }
@@ -160,7 +180,7 @@ impl<S: AsyncWrite> AsyncWrite for Wire<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        if self.side.waits.load(Ordering::Acquire) {
+        if self.side.waits.load(Ordering::SeqCst) {
             ready!(self.as_mut().poll_side(cx))?;
         }
         self.project().stream.poll_flush(cx)

@@ -5,7 +5,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ALLOW, HOST},
+    header::{ALLOW, CONNECTION, HOST},
 };
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, service::service_fn};
@@ -13,7 +13,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use larder::{CacheLayer, body::ReplayBody, cache::CacheBody, fingerprint::Fingerprint, policy::Policy, store::Store};
+use larder::{
+    CacheLayer, body::ReplayBody, cache::CacheBody, fingerprint::Fingerprint, header::hop_by_hop, policy::Policy,
+    store::Store,
+};
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpListener, signal::unix, sync::watch};
 use tower::{Layer as _, Service as _};
@@ -154,8 +157,8 @@ where
         return cache.layer(upstream).call(request).await;
     }
     let interim = side.begin();
-    let answer = cache.layer(upstream.telling(interim.clone())).call(request);
-    interim.before(answer).await
+    let answer = cache.layer(upstream.telling(interim)).call(request);
+    side.before(answer).await
 }
 
 /// Turns a request's target into the upstream's, and its host into the `Host` field.
@@ -176,7 +179,10 @@ fn admit(upstream: &Upstream, request: &mut Request<Incoming>) -> Result<(), Box
     } else if request.headers().get_all(HOST).iter().count() > 1 {
         return Err(bad_request("a request has one Host field"));
     }
-    upstream.prepare(request.headers_mut());
+    // A field that is for this hop alone isn't seen by the upstream, so it must not count for what `Vary` compares.
+    if request.headers().contains_key(CONNECTION) {
+        hop_by_hop::remove(request.headers_mut());
+    }
     let uri = upstream.target().uri(std::mem::take(request.uri_mut()));
     *request.uri_mut() = uri.ok_or_else(|| bad_request("the request's target can't be forwarded"))?;
     Ok(())

@@ -114,7 +114,8 @@ where
     fn put_confirmed(&self, key: Key, entry: Entry, confirmed: Entry) {
         // What lies elsewhere by now can't be overtaken.
         let confirms = (key == self.slot.key).then_some(confirmed);
-        let write = Write { primary: self.slot.primary.clone(), key, entry, began: self.began, confirms };
+        let primary = self.slot.primary.clone();
+        let write = Write { primary, key, entry, began: self.began, beside: self.slot.has_variants(), confirms };
         self.shared.put(write, None);
     }
 
@@ -131,7 +132,7 @@ where
         let response = self.shared.answer_with(&fresh, &key, &self.client, self.ranges.as_ref(), now, status.clone());
         if status.stored {
             let primary = self.slot.primary.clone();
-            let write = Write { primary, key, entry: fresh.clone(), began: self.began, confirms: None };
+            let write = Write { primary, key, entry: fresh.clone(), began: self.began, beside: true, confirms: None };
             self.shared.put(write, None);
         }
         match self.lead {

@@ -58,6 +58,7 @@ where
         let head = Arc::new(head);
         let serves = self.serves(&head);
         let until = coalesce::until(self.shared.now(), self.shared.settings.uncacheable_for);
+        let beside = self.slot.has_variants();
         let Self { shared, lead, began, slot: Slot { primary, key: slot_key, .. }, .. } = self;
         let flights = shared.flights.clone();
         let options = TeeOptions {
@@ -75,12 +76,12 @@ where
             let mut lead = closing.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(frames) = shared.whole(ended, &kept, &key, &mut lead) {
                 // What was known of it in part is older.
-                if shared.parts.remove(primary.digest()).is_some() {
+                if shared.parts.take(&primary) {
                     shared.remove(part_key(&primary));
                 }
                 // The flight is closed when the store has the entry, so that nobody falls in between.
                 let entry = Entry::new(kept, frames);
-                shared.put(Write { primary, key, entry, began, confirms: None }, lead);
+                shared.put(Write { primary, key, entry, began, beside, confirms: None }, lead);
             }
         });
         {

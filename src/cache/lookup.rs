@@ -17,6 +17,7 @@ use super::{
     fill::{Fill, Miss, Question},
     part::ask_for_rest,
     pass::{Pass, head_of},
+    purges::Began,
     shared::Shared,
     slot::{Slot, head_key},
 };
@@ -105,13 +106,13 @@ where
             if asked.directives.only_if_cached {
                 return Lookup::Answer(self.only_if_cached(CacheStatus::forward(reason)));
             }
+            let began = self.purges.begin(&asked.head, Some(&asked.key));
             if is_for_one(&asked, &slot) {
-                return Lookup::Miss(self.miss(*asked, slot, reason, None, None, now));
+                return Lookup::Miss(self.miss(*asked, slot, reason, began, None, None, now));
             }
             // What is being fetched since before a request can't be the new answer that it asks for.
             let joins = self.settings.coalesce && reason != Forward::Request && !asked.directives.no_cache;
             let flight = asked.flight(&slot);
-            let began = self.purges.begin(&asked.head, Some(&asked.key));
             let entered = if joins {
                 self.flights.enter(&flight, began.marks, now)
             } else {
@@ -128,16 +129,16 @@ where
                     if again && self.peek(&asked.key, &asked.head).is_some_and(|now| now.differs_from(&slot)) {
                         continue;
                     }
-                    return Lookup::Miss(self.miss(*asked, slot, reason, part, Some(lead), now));
+                    return Lookup::Miss(self.miss(*asked, slot, reason, began, part, Some(lead), now));
                 }
-                Entered::Alone => return Lookup::Miss(self.miss(*asked, slot, reason, part, None, now)),
+                Entered::Alone => return Lookup::Miss(self.miss(*asked, slot, reason, began, part, None, now)),
                 Entered::Follow(follow) => {
                     let followed = follow.wait().await;
                     match self.follow(followed, &mut asked, &slot, reason, deadline).await {
                         Outcome::Answer(response) => return Lookup::Answer(response),
                         Outcome::Fetch => {
                             let now = self.now();
-                            return Lookup::Miss(self.miss(*asked, slot, reason, part, None, now));
+                            return Lookup::Miss(self.miss(*asked, slot, reason, began, part, None, now));
                         }
                         Outcome::Again => {}
                     }
@@ -214,14 +215,14 @@ where
         if asked.head.method == Method::HEAD && !slot.of_head {
             asked.head.method = Method::GET;
         }
-        let marks = self.purges.begin(&asked.head, Some(&asked.key)).marks;
-        match self.flights.lead(&asked.flight(&slot), marks) {
+        let began = self.purges.begin(&asked.head, Some(&asked.key));
+        match self.flights.lead(&asked.flight(&slot), began.marks) {
             Some(lead) => {
                 asked.ranges = None;
                 for name in [RANGE, IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE] {
                     asked.head.headers.remove(name);
                 }
-                let mut miss = self.miss(asked, slot, Forward::Stale, None, Some(lead), now);
+                let mut miss = self.miss(asked, slot, Forward::Stale, began, None, Some(lead), now);
                 miss.fill.is_behind_response();
                 Lookup::Stale(response, miss)
             }
@@ -229,11 +230,13 @@ where
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "they are what is known of a request by then")]
     fn miss<B>(
         self: Arc<Self>,
         asked: Asked<B>,
         slot: Slot,
         reason: Forward,
+        began: Began,
         part: Option<Entry>,
         lead: Option<Lead>,
         now: SystemTime,
@@ -242,7 +245,7 @@ where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let Asked { head, body, key, directives, ranges, .. } = asked;
+        let Asked { head, body, directives, ranges, .. } = asked;
         let mut request = Request::from_parts(head, body);
         // What decides is the client's request, not what the cache adds to it; its extensions decide nothing.
         let client = head_of(request.method(), request.uri(), request.headers());
@@ -252,7 +255,6 @@ where
         {
             request.extensions_mut().insert(StaleEntry(entry.clone()));
         }
-        let began = self.purges.begin(&client, Some(&key));
         let fill = Fill {
             shared: self,
             slot,

@@ -51,7 +51,7 @@ where
     /// The part that is stored of what a request asks for.
     pub(super) async fn part(&self, slot: &Slot, request: &Parts, ranged: bool, deadline: Instant) -> Option<Entry> {
         // Without a range, only what this process stored is looked for: it would cost every miss a look-up.
-        let known = || ranged || self.parts.get(slot.primary.digest()).is_some();
+        let known = || ranged || self.parts.has(&slot.primary);
         if slot.entry.is_some() || request.method != Method::GET || !known() {
             return None;
         }
@@ -116,12 +116,12 @@ where
         let limit = self.settings.max_body as u64;
         let part = known.and_then(|known| combined(&known, &part, limit)).unwrap_or(part);
         if part.head().status() == StatusCode::OK {
-            self.parts.remove(primary.digest());
-            if self.put_now(Write { primary, key, entry: part, began, confirms: None }).await {
+            self.parts.take(&primary);
+            if self.put_now(Write { primary, key, entry: part, began, beside: true, confirms: None }).await {
                 self.forget(&at).await;
             }
         } else if self.keep(&at, part, began).await {
-            self.parts.insert(*primary.digest(), ());
+            self.parts.add(&primary);
         }
     }
 }

@@ -3,7 +3,10 @@
 use std::{
     future::poll_fn,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, SystemTime},
 };
@@ -51,7 +54,7 @@ pub(crate) struct Shared<St, F, P> {
     pub(super) purges: Purges,
     pub(super) stats: Stats,
     /// The keys of which a part was stored, and so is worth looking for.
-    pub(super) parts: Cache<[u8; 32], ()>,
+    pub(super) parts: Known,
     /// Held while the first variant of a key is written, for it is read before.
     firsts: [Mutex<()>; FIRSTS],
     writes: Arc<Semaphore>,
@@ -99,6 +102,32 @@ impl std::fmt::Debug for Settings {
     }
 }
 
+/// Keys that something is known of; until the first, a look costs next to nothing.
+pub(super) struct Known {
+    any: AtomicBool,
+    keys: Cache<[u8; 32], ()>,
+}
+
+impl Known {
+    fn new(capacity: usize) -> Self {
+        Self { any: AtomicBool::new(false), keys: Cache::new(capacity) }
+    }
+
+    pub(super) fn add(&self, key: &Key) {
+        self.any.store(true, Ordering::Relaxed);
+        self.keys.insert(*key.digest(), ());
+    }
+
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.any.load(Ordering::Relaxed) && self.keys.get(key.digest()).is_some()
+    }
+
+    /// Forgets a key; whether it was known.
+    pub(super) fn take(&self, key: &Key) -> bool {
+        self.any.load(Ordering::Relaxed) && self.keys.remove(key.digest()).is_some()
+    }
+}
+
 /// An entry to be written.
 pub(super) struct Write {
     /// Under which the answer lies if it doesn't vary, and the first variant of it if it does.
@@ -106,6 +135,8 @@ pub(super) struct Write {
     pub(super) key: Key,
     pub(super) entry: Entry,
     pub(super) began: Began,
+    /// Whether there were variants of it when it was looked up.
+    pub(super) beside: bool,
     /// What has to be there still, if something is, for it to be written: the entry that it brings up to date.
     pub(super) confirms: Option<Entry>,
 }
@@ -120,7 +151,7 @@ impl<St, F, P> Shared<St, F, P> {
             flights: Arc::new(Flights::new()),
             purges: Purges::default(),
             stats: Stats::default(),
-            parts: Cache::new(PARTS),
+            parts: Known::new(PARTS),
             firsts: std::array::from_fn(|_| Mutex::const_new(())),
             writes: Arc::new(Semaphore::new(WRITES)),
         }
@@ -194,11 +225,10 @@ where
     }
 
     /// Writes an entry, and what else has to know of it.
-    pub(super) async fn put_now(&self, Write { primary, key, mut entry, began, confirms }: Write) -> bool {
-        let _first = match entry.head().selecting() {
-            Some(_) => Some(self.first(&primary).await),
-            None => None,
-        };
+    pub(super) async fn put_now(&self, Write { primary, key, mut entry, began, beside, confirms }: Write) -> bool {
+        let variant = entry.head().selecting().cloned();
+        let _first =
+            if variant.is_some() && (beside || primary != key) { Some(self.first(&primary).await) } else { None };
         if let Some(confirmed) = confirms
             && let Ok(Some(current)) = self.store.get(&key).await
             && !current.is_as_old_as(&confirmed)
@@ -206,8 +236,7 @@ where
             // Another answer came while this one was confirmed.
             return false;
         }
-        let variant = entry.head().selecting().cloned();
-        if let Some(variant) = variant.filter(|_| primary == key) {
+        if let Some(variant) = variant.filter(|_| beside && primary == key) {
             // Those that were added since are kept.
             if let Ok(Some(current)) = self.store.get(&primary).await
                 && let Some(known) = current.head().selecting().filter(|known| known.is_related(&variant))

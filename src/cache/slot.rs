@@ -67,6 +67,11 @@ impl Slot {
         Self { of_head: true, ..Self::primary(&head_key(get), None) }
     }
 
+    /// Whether there is a first variant, which others may have been added to since.
+    pub(super) fn has_variants(&self) -> bool {
+        self.first.variant().is_some()
+    }
+
     /// Whether another look-up found another entry.
     pub(super) fn differs_from(&self, earlier: &Self) -> bool {
         match (&self.entry, &earlier.entry) {

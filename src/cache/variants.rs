@@ -105,7 +105,9 @@ where
                     continue;
                 }
                 let confirms = Some(entry);
-                shared.put_now(Write { primary: primary.clone(), key, entry: fresh, began, confirms }).await;
+                shared
+                    .put_now(Write { primary: primary.clone(), key, entry: fresh, began, beside: true, confirms })
+                    .await;
             }
         });
     }
