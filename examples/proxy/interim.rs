@@ -5,7 +5,7 @@
 //! held back until they are written.
 
 use std::{
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -72,38 +72,43 @@ impl Side {
         Interim { side: self.clone(), request }
     }
 
-    /// Waits for the final response, and until what comes before it has been written.
-    pub(crate) async fn before<T>(&self, answer: impl Future<Output = T>) -> T {
-        let mut answer = pin!(answer);
-        let mut answered = None;
-        std::future::poll_fn(|cx| {
-            if answered.is_none()
-                && let Poll::Ready(output) = answer.as_mut().poll(cx)
-            {
-                answered = Some(output);
+    /// Polls for the final response, which waits until what comes before it has been written; `held` is where.
+    pub(crate) fn poll_answer<F: Future>(
+        &self,
+        answer: Pin<&mut F>,
+        held: &mut Option<F::Output>,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
+        let output = match held.take() {
+            Some(output) => Poll::Ready(output),
+            None => answer.poll(cx),
+        };
+        if let Poll::Ready(output) = output {
+            if !self.waits.load(Ordering::SeqCst) {
+                self.close();
+                return Poll::Ready(output);
             }
-            if answered.is_some() && !self.waits.load(Ordering::SeqCst) {
-                self.answered.store(0, Ordering::SeqCst);
-                // What came in between comes too late.
-                if self.waits.load(Ordering::SeqCst) {
-                    self.state().bytes.clear();
-                    self.waits.store(false, Ordering::SeqCst);
-                }
-                return Poll::Ready(());
-            }
-            let mut state = self.state();
-            // Woken here, hyper flushes.
-            if !state.answer.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                state.answer = Some(cx.waker().clone());
-            }
-            // Between the look and the lock, something may have come that had nobody to wake.
-            if self.waits.load(Ordering::SeqCst) {
-                cx.waker().wake_by_ref();
-            }
-            Poll::Pending
-        })
-        .await;
-        answered.expect("it is ready when there is an answer")
+            *held = Some(output);
+        }
+        let mut state = self.state();
+        // Woken here, hyper flushes.
+        if !state.answer.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.answer = Some(cx.waker().clone());
+        }
+        // Before this there was nobody to wake.
+        if self.waits.load(Ordering::SeqCst) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn close(&self) {
+        self.answered.store(0, Ordering::SeqCst);
+        // What came in between comes too late.
+        if self.waits.load(Ordering::SeqCst) {
+            self.state().bytes.clear();
+            self.waits.store(false, Ordering::SeqCst);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

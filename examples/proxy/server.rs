@@ -1,6 +1,6 @@
 //! Accepts connections and serves them, until a signal says to stop.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -133,32 +133,18 @@ where
     let line = Line::begin(&request);
     let response = match admit(&upstream, &mut request) {
         Err(refusal) => (*refusal).map(Either::Right),
-        Ok(()) => match ask(&cache, upstream, &side, request).await {
-            Ok(response) => response.map(Either::Left),
-            Err(failure) => failed(&failure).map(Either::Right),
-        },
+        Ok(()) => {
+            // A client that speaks HTTP/1.1 hears of interim responses.
+            let tells = request.version() == Version::HTTP_11;
+            let upstream = if tells { upstream.telling(side.begin()) } else { upstream };
+            let (mut asked, mut held) = (pin!(cache.layer(upstream).call(request)), None);
+            match poll_fn(|cx| side.poll_answer(asked.as_mut(), &mut held, cx)).await {
+                Ok(response) => response.map(Either::Left),
+                Err(failure) => failed(&failure).map(Either::Right),
+            }
+        }
     };
     Ok(logged(response, line))
-}
-
-/// Asks the cache. A client that speaks HTTP/1.1 hears of interim responses.
-async fn ask<St, F, P>(
-    cache: &CacheLayer<St, F, P>,
-    upstream: Upstream,
-    side: &Arc<Side>,
-    request: Request<Incoming>,
-) -> Result<Response<CacheBody<Incoming>>, Failure>
-where
-    St: Store,
-    F: Fingerprint,
-    P: Policy,
-{
-    if request.version() != Version::HTTP_11 {
-        return cache.layer(upstream).call(request).await;
-    }
-    let interim = side.begin();
-    let answer = cache.layer(upstream.telling(interim)).call(request);
-    side.before(answer).await
 }
 
 /// Turns a request's target into the upstream's, and its host into the `Host` field.

@@ -3,14 +3,16 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{
-    Method, Request, Response,
-    header::{IF_MATCH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE},
-    request::Parts,
-};
+use http::{Method, Request, Response, request::Parts};
 use http_body::Body;
 
-use super::{body::Served, pass::Pass, shared::Shared, slot::Slot};
+use super::{
+    body::Served,
+    pass::Pass,
+    shared::Shared,
+    slot::Slot,
+    wants::{Asks, Wants},
+};
 use crate::{
     BoxError,
     body::{Buffered, ReplayBody, buffer},
@@ -19,7 +21,6 @@ use crate::{
     header::{
         cache_control::RequestDirectives,
         cache_status::{CacheStatus, Forward},
-        range::{self, Ranges},
     },
     key::Key,
     policy::{Admission, Policy, Reuse},
@@ -48,8 +49,7 @@ pub(super) struct Asked<B> {
     pub(super) body: ReplayBody<B>,
     pub(super) key: Key,
     pub(super) directives: RequestDirectives,
-    /// The bytes that it wants, if not all.
-    pub(super) ranges: Option<Ranges>,
+    pub(super) wants: Wants,
     pub(super) slot: Option<Slot>,
 }
 
@@ -66,10 +66,8 @@ where
         B::Error: Into<BoxError>,
     {
         let (mut head, body) = request.into_parts();
-        let directives = RequestDirectives::parse(&head.headers);
-        let ranged = head.method != Method::HEAD && head.headers.contains_key(RANGE);
-        let ranges = if ranged && head.method == Method::GET { range::parse(&head.headers) } else { None };
-        if let Some(reason) = self.bypass(&head, &directives, ranged && ranges.is_none()) {
+        let Asks { directives, wants, origin } = Asks::of(&head);
+        if let Some(reason) = self.bypass(&head, &directives, origin) {
             if directives.only_if_cached {
                 return Begun::Answer(self.only_if_cached(CacheStatus::forward(reason)));
             }
@@ -98,32 +96,27 @@ where
         if let Peek::Found(entry) = &peeked
             && entry.head().selecting().is_none_or(|variant| variant.answers(&head.headers))
             && !self.is_invalidated(entry, &head)
-            && let Some(response) = self.fresh(entry, &key, &head, &directives, ranges.as_ref())
+            && let Some(response) = self.fresh(entry, &key, &head, &directives, &wants)
         {
             return Begun::Answer(response);
         }
         let slot = self.peeked(peeked, &key, &head);
         if let Some(Slot { entry: Some(entry), key, .. }) = &slot
-            && let Some(response) = self.fresh(entry, key, &head, &directives, ranges.as_ref())
+            && let Some(response) = self.fresh(entry, key, &head, &directives, &wants)
         {
             return Begun::Answer(response);
         }
-        Begun::Keyed(Box::new(Asked { head, body: ReplayBody::new(body), key, directives, ranges, slot }))
+        Begun::Keyed(Box::new(Asked { head, body: ReplayBody::new(body), key, directives, wants, slot }))
     }
 
-    fn bypass(&self, head: &Parts, directives: &RequestDirectives, strange_range: bool) -> Option<Forward> {
+    fn bypass(&self, head: &Parts, directives: &RequestDirectives, origin: bool) -> Option<Forward> {
         if let Admission::Bypass(reason) = self.policy.admit(head) {
             return Some(reason);
         }
         if directives.no_store {
             return Some(Forward::Request);
         }
-        // Conditions on what is at the origin, parts that can't be understood, and other protocols are for the origin to judge.
-        let origins = [IF_MATCH, IF_UNMODIFIED_SINCE, UPGRADE];
-        let its = strange_range
-            || head.method == Method::CONNECT
-            || origins.iter().any(|name| head.headers.contains_key(name));
-        its.then_some(Forward::Bypass)
+        origin.then_some(Forward::Bypass)
     }
 
     /// The fingerprint's key; a HEAD has that of a GET, whose answer holds its own.
@@ -152,12 +145,12 @@ where
         key: &Key,
         head: &Parts,
         directives: &RequestDirectives,
-        ranges: Option<&Ranges>,
+        wants: &Wants,
     ) -> Option<Response<Served>> {
         let now = self.now();
         let serves = entry.head().lifetime().kept_in(now).is_some()
             && self.policy.reuse(directives, entry.head(), now) == Reuse::Serve;
-        serves.then(|| self.hit(entry, key, head, ranges, now))
+        serves.then(|| self.hit(entry, key, head, wants, now))
     }
 
     pub(super) fn hit(
@@ -165,11 +158,11 @@ where
         entry: &Entry,
         key: &Key,
         head: &Parts,
-        ranges: Option<&Ranges>,
+        wants: &Wants,
         now: SystemTime,
     ) -> Response<Served> {
         self.stats.hits.increment();
-        self.answer_with(entry, key, head, ranges, now, CacheStatus::hit(entry.head().lifetime().ttl(now)))
+        self.answer_with(entry, key, head, wants, now, CacheStatus::hit(entry.head().lifetime().ttl(now)))
     }
 
     /// Reads the body that the key needs.
@@ -184,7 +177,8 @@ where
             Buffered::Whole(bytes, body) => match self.key(&mut head, &bytes) {
                 Some(key) => {
                     let slot = self.peek(&key, &head);
-                    return Ok(Box::new(Asked { head, body, key, directives, ranges: None, slot }));
+                    let wants = Wants::conditions(&head.headers);
+                    return Ok(Box::new(Asked { head, body, key, directives, wants, slot }));
                 }
                 None => (body, status),
             },

@@ -92,8 +92,7 @@ where
                 entry
             }
         };
-        let response =
-            self.shared.answer_with(&entry, &self.slot.key, &self.client, self.ranges.as_ref(), now, status.clone());
+        let response = self.shared.answer_with(&entry, &self.slot.key, &self.client, &self.wants, now, status.clone());
         match self.lead.take() {
             Some(lead) if status.stored && self.serves(entry.head()) => lead.share(entry),
             // It has to be confirmed for each request: they need not wait for each other.
@@ -129,7 +128,7 @@ where
             self.shared.stats.revalidated.increment();
         }
         let (key, fresh) = fresh.unwrap_or_else(|| (self.slot.key.clone(), entry.clone()));
-        let response = self.shared.answer_with(&fresh, &key, &self.client, self.ranges.as_ref(), now, status.clone());
+        let response = self.shared.answer_with(&fresh, &key, &self.client, &self.wants, now, status.clone());
         if status.stored {
             let primary = self.slot.primary.clone();
             let write = Write { primary, key, entry: fresh.clone(), began: self.began, beside: true, confirms: None };
@@ -169,7 +168,7 @@ where
         self.count_miss();
         let mut status = self.status(StatusCode::OK);
         status.stored = true;
-        let response = self.shared.answer_with(&fresh, &self.slot.key, &self.client, None, now, status);
+        let response = self.shared.answer_with(&fresh, &self.slot.key, &self.client, &self.wants, now, status);
         if let Some(lead) = self.lead {
             lead.share(fresh);
         }

@@ -17,6 +17,7 @@ use super::{
     purges::Began,
     shared::Shared,
     slot::Slot,
+    wants::Wants,
 };
 use crate::{
     BoxError,
@@ -29,7 +30,6 @@ use crate::{
         cache_control::RequestDirectives,
         cache_status::{CacheStatus, Forward},
         hop_by_hop,
-        range::Ranges,
         vary::Vary,
     },
     key::Key,
@@ -56,8 +56,7 @@ pub(crate) struct Fill<St, F, P> {
     pub(super) slot: Slot,
     pub(super) client: Parts,
     pub(super) directives: RequestDirectives,
-    /// The bytes that the client wants, if not all.
-    pub(super) ranges: Option<Ranges>,
+    pub(super) wants: Wants,
     pub(super) reason: Forward,
     pub(super) lead: Option<Lead>,
     pub(super) question: Question,
@@ -110,7 +109,7 @@ where
             slot,
             client,
             directives: RequestDirectives::default(),
-            ranges: None,
+            wants: Wants::default(),
             reason: Forward::Method,
             lead: None,
             question: Question::Plain,
@@ -209,7 +208,7 @@ where
         let exchange = Exchange::new(&self.client, &parts, self.requested_at, now);
         let storage = match status {
             // Asked for a range, the origin may have answered that alone.
-            _ if self.ranges.is_some() && !matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) => {
+            _ if self.wants.ranges.is_some() && !matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) => {
                 Storage::Skip(Skip::Partial)
             }
             _ => self.shared.policy.storable(&exchange),
@@ -277,7 +276,7 @@ where
         status.detail = unkept.detail;
         // What it says of the resource outdates what is stored.
         let speaks = code.is_success() || matches!(code.as_u16(), 300..=303 | 307 | 308 | 404 | 410);
-        if speaks && self.slot.entry.is_some() && self.client.method == Method::GET && self.ranges.is_none() {
+        if speaks && self.slot.entry.is_some() && self.client.method == Method::GET && self.wants.ranges.is_none() {
             self.shared.remove(self.slot.key.clone());
         }
         self.let_go(unkept.lasting);
@@ -345,7 +344,7 @@ where
         let mut status = CacheStatus::forward(self.reason).with_detail("stale-if-error");
         status.fwd_status = error.map(|error| error.as_u16());
         status.ttl = Some(lifetime.ttl(now));
-        Some(self.shared.answer_with(entry, &self.slot.key, &self.client, self.ranges.as_ref(), now, status))
+        Some(self.shared.answer_with(entry, &self.slot.key, &self.client, &self.wants, now, status))
     }
 
     pub(super) fn status(&self, fwd_status: StatusCode) -> CacheStatus {

@@ -20,6 +20,7 @@ use super::{
     purges::Began,
     shared::Shared,
     slot::{Slot, head_key},
+    wants::Wants,
 };
 use crate::{
     BoxError,
@@ -86,7 +87,7 @@ where
             if let Some(entry) = &slot.entry {
                 match self.policy.reuse(&asked.directives, entry.head(), now) {
                     Reuse::Serve => {
-                        let response = self.hit(entry, &slot.key, &asked.head, asked.ranges.as_ref(), now);
+                        let response = self.hit(entry, &slot.key, &asked.head, &asked.wants, now);
                         return Lookup::Answer(response);
                     }
                     Reuse::ServeStale => {
@@ -96,7 +97,7 @@ where
                     Reuse::Validate(why) => reason = why,
                 }
             }
-            let part = self.part(&slot, &asked.head, asked.ranges.is_some(), deadline).await;
+            let part = self.part(&slot, &asked.head, asked.wants.ranges.is_some(), deadline).await;
             if let Some(part) = &part {
                 reason = Forward::Partial;
                 if let Some(response) = self.answer_with_part(part, &asked, now) {
@@ -189,7 +190,7 @@ where
             }
             Followed::Kept(entry) if serves(entry.head()) => {
                 let status = self.collapsed(reason, StatusCode::NOT_MODIFIED);
-                Outcome::Answer(self.answer_with(&entry, &slot.key, &asked.head, None, now, status))
+                Outcome::Answer(self.answer_with(&entry, &slot.key, &asked.head, &asked.wants, now, status))
             }
             Followed::Live(..) | Followed::Kept(_) | Followed::Released | Followed::Abandoned => Outcome::Fetch,
         }
@@ -210,7 +211,7 @@ where
     {
         self.stats.stale_hits.increment();
         let status = CacheStatus::hit(entry.head().lifetime().ttl(now)).with_detail("stale-while-revalidate");
-        let response = self.answer_with(entry, &slot.key, &asked.head, asked.ranges.as_ref(), now, status);
+        let response = self.answer_with(entry, &slot.key, &asked.head, &asked.wants, now, status);
         // What is refreshed is the whole, whatever of it the client wants.
         if asked.head.method == Method::HEAD && !slot.of_head {
             asked.head.method = Method::GET;
@@ -218,7 +219,7 @@ where
         let began = self.purges.begin(&asked.head, Some(&asked.key));
         match self.flights.lead(&asked.flight(&slot), began.marks) {
             Some(lead) => {
-                asked.ranges = None;
+                asked.wants = Wants::default();
                 for name in [RANGE, IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE] {
                     asked.head.headers.remove(name);
                 }
@@ -245,11 +246,11 @@ where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let Asked { head, body, directives, ranges, .. } = asked;
+        let Asked { head, body, directives, wants, .. } = asked;
         let mut request = Request::from_parts(head, body);
         // What decides is the client's request, not what the cache adds to it; its extensions decide nothing.
         let client = head_of(request.method(), request.uri(), request.headers());
-        let question = self.question(&mut request, &client, &slot, part, ranges.is_some(), now);
+        let question = self.question(&mut request, &client, &slot, part, wants.ranges.is_some(), now);
         if let Some(entry) = &slot.entry
             && entry.head().lifetime().may_replace_error(now, directives.stale_if_error)
         {
@@ -260,7 +261,7 @@ where
             slot,
             client,
             directives,
-            ranges,
+            wants,
             reason,
             lead,
             question,
@@ -338,10 +339,8 @@ enum Outcome {
 
 /// Whether the origin's answer will be for this client alone: to a range, or to a condition of its own.
 fn is_for_one<B>(asked: &Asked<B>, slot: &Slot) -> bool {
-    let headers = &asked.head.headers;
-    let conditional = || headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE);
     let validates = || slot.entry.as_ref().is_some_and(|entry| !Validators::of(entry.head().headers()).is_empty());
-    asked.ranges.is_some() || (conditional() && !validates())
+    asked.wants.ranges.is_some() || (asked.wants.conditional && !validates())
 }
 
 /// The entity tags of some variants as one condition.

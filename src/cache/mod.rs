@@ -58,6 +58,7 @@ mod service;
 mod shared;
 mod slot;
 mod variants;
+mod wants;
 
 pub use self::{
     body::{CacheBody, Replay},

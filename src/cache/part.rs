@@ -67,7 +67,7 @@ where
         asked: &Asked<B>,
         now: SystemTime,
     ) -> Option<Response<Served>> {
-        let wanted = asked.ranges.as_ref()?.single()?;
+        let wanted = asked.wants.ranges.as_ref()?.single()?;
         let stored = part.head().headers();
         let content = ContentRange::of(stored)?;
         let has = content.range?;
@@ -155,7 +155,7 @@ where
             // The whole that is stored is of another content, or may be.
             self.shared.remove(self.slot.key.clone());
         }
-        if self.ranges.is_none() || !whole || !fits {
+        if self.wants.ranges.is_none() || !whole || !fits {
             let counter = if whole { &self.shared.stats.too_large } else { &self.shared.stats.not_storable };
             counter.increment();
             let status = self.status(parts.status).with_detail(if whole { "too-large" } else { "partial" });

@@ -100,7 +100,9 @@ impl Purges {
     /// Whether the URI of a request was invalidated after an entry was received.
     pub(super) fn invalidated(&self, request: &Parts, received_at: SystemTime) -> bool {
         // Most entries are younger than the last of them.
-        nanos(received_at) < self.latest.load(Ordering::Acquire)
+        let latest = self.latest.load(Ordering::Acquire);
+        latest > 0
+            && nanos(received_at) < latest
             && self.targets.get(&self.target(request)).is_some_and(|invalidated| received_at < invalidated.at)
     }
 

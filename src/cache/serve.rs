@@ -11,6 +11,7 @@ use http::{
 use super::{
     body::Served,
     shared::{NAME, Shared},
+    wants::Wants,
 };
 use crate::{
     body::Tee,
@@ -109,17 +110,17 @@ impl<St, F, P> Shared<St, F, P> {
         entry: &Entry,
         key: &Key,
         request: &Parts,
-        ranges: Option<&Ranges>,
+        wants: &Wants,
         now: SystemTime,
         status: CacheStatus,
     ) -> Response<Served> {
         let heads = request.method == Method::HEAD;
         let stored = entry.head();
         if stored.status() == StatusCode::OK && (heads || request.method == Method::GET) {
-            if validators::not_modified(&request.headers, stored.headers()) {
+            if wants.conditional && validators::not_modified(&request.headers, stored.headers()) {
                 return self.not_modified(entry, key, now, status);
             }
-            if let Some(range) = ranges.and_then(Ranges::single)
+            if let Some(range) = wants.ranges.as_ref().and_then(Ranges::single)
                 && if_range_holds(&request.headers, stored.headers())
                 && !entry.body().data().is_empty()
             {
