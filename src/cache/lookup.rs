@@ -217,7 +217,11 @@ where
             asked.head.method = Method::GET;
         }
         let began = self.purges.begin(&asked.head, Some(&asked.key));
-        match self.flights.lead(&asked.flight(&slot), began.marks) {
+        let lead = self.flights.lead(&asked.flight(&slot), began.marks);
+        // Another may have refreshed it since the look-up.
+        let refreshed =
+            || !slot.of_head && self.peek(&asked.key, &asked.head).is_some_and(|now| now.differs_from(&slot));
+        match lead.filter(|_| !refreshed()) {
             Some(lead) => {
                 asked.wants = Wants::default();
                 for name in [RANGE, IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE] {
