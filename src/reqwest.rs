@@ -6,12 +6,15 @@
 
 use ::reqwest::{Body, Request, Response, ResponseBuilderExt as _, Url};
 use bytes::Bytes;
-use http::Extensions;
+use http::{
+    Extensions, Method,
+    header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE},
+};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
 use crate::{
     body::{ReplayBody, Restored},
-    cache::{CacheLayer, Finished, Lookup},
+    cache::{CacheLayer, Finished, Lookup, exhaust},
     fingerprint::Fingerprint,
     policy::Policy,
     store::Store,
@@ -23,6 +26,9 @@ impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
     async fn handle(&self, request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
         let url = request.url().clone();
         let bare = request.body().is_none();
+        // Asked for less than the whole, the client is answered with what is stored; what refreshes that is the whole.
+        let less = [RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE].iter().any(|name| request.headers().contains_key(name));
+        let less = less || request.method() == Method::HEAD;
         let request: http::Request<Body> = request.try_into().map_err(Error::Reqwest)?;
         let (stale, miss) = match self.lookup(request).await {
             Lookup::Answer(response) => return Ok(located(response.map(Body::wrap), url)),
@@ -60,7 +66,13 @@ impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
                     finished = fill.finish(http::Response::<Body>::from(response));
                 }
                 match finished {
-                    Finished::Response(response) => Ok(located(response.map(Body::wrap), url)),
+                    Finished::Response(response) => match stale.filter(|_| less) {
+                        Some(stale) => {
+                            exhaust(response.into_body()).await;
+                            Ok(located(stale.map(Body::wrap), url))
+                        }
+                        None => Ok(located(response.map(Body::wrap), url)),
+                    },
                     Finished::Again(_, fill) => Ok(located(fill.unanswered().map(Body::wrap), url)),
                 }
             }

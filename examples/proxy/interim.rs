@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH};
 use larder::header::hop_by_hop;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -37,6 +37,8 @@ pub(crate) struct Side {
     answered: AtomicU64,
     /// Whether anything waits, so that most requests need no lock.
     waits: AtomicBool,
+    /// Whether one is written half.
+    torn: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -91,13 +93,12 @@ impl Side {
             *held = Some(output);
         }
         let mut state = self.state();
-        // Woken here, hyper flushes.
         if !state.answer.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             state.answer = Some(cx.waker().clone());
-        }
-        // Before this there was nobody to wake.
-        if self.waits.load(Ordering::SeqCst) {
-            cx.waker().wake_by_ref();
+            // What came before this had nobody to wake. Woken, hyper flushes; while it can't, the socket wakes it.
+            if self.waits.load(Ordering::SeqCst) {
+                cx.waker().wake_by_ref();
+            }
         }
         Poll::Pending
     }
@@ -125,6 +126,7 @@ impl Interim {
         }
         let mut headers = headers.clone();
         hop_by_hop::remove(&mut headers);
+        headers.remove(CONTENT_LENGTH);
         let reason = status.canonical_reason().unwrap_or_default();
         let mut text = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
         for (name, value) in &headers {
@@ -166,6 +168,7 @@ impl<S: AsyncWrite> Wire<S> {
                 return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
             }
             state.bytes.drain(..written);
+            this.side.torn.store(!state.bytes.is_empty(), Ordering::Relaxed);
         }
         this.side.waits.store(false, Ordering::SeqCst);
         state.answer.take().inspect(Waker::wake_by_ref);
@@ -180,7 +183,11 @@ impl<S: AsyncRead> AsyncRead for Wire<S> {
 }
 
 impl<S: AsyncWrite> AsyncWrite for Wire<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        // hyper may have a 100 to write meanwhile.
+        if self.side.torn.load(Ordering::Relaxed) {
+            ready!(self.as_mut().poll_side(cx))?;
+        }
         self.project().stream.poll_write(cx, buf)
     }
 
@@ -196,10 +203,13 @@ impl<S: AsyncWrite> AsyncWrite for Wire<S> {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
+        if self.side.torn.load(Ordering::Relaxed) {
+            ready!(self.as_mut().poll_side(cx))?;
+        }
         self.project().stream.poll_write_vectored(cx, bufs)
     }
 

@@ -72,12 +72,6 @@ where
                 return Begun::Answer(self.only_if_cached(CacheStatus::forward(reason)));
             }
             let status = CacheStatus::forward(reason);
-            if self.policy.admit(&head) == Admission::Admit {
-                // What the policy takes for a question changes nothing, whatever its method.
-                self.stats.bypassed.increment();
-                let request = Request::from_parts(head, ReplayBody::new(body));
-                return Begun::Bypass(Box::new((request, Pass::harmless(status))));
-            }
             return self.bypassed(head, ReplayBody::new(body), status);
         }
         match self.fingerprint.body(&head) {

@@ -21,7 +21,7 @@ use crate::{
     header::{date, hop_by_hop, vary::Vary},
     key::Key,
     policy::{
-        Exchange, Policy, Storage,
+        Exchange, Policy, Skip, Storage,
         rfc9111::validation::{self, Agreement},
     },
     store::Store,
@@ -33,7 +33,7 @@ where
     F: Fingerprint,
     P: Policy,
 {
-    /// A stored response with the fields of a newer one (RFC 9111 §3.2), and fresh by both. `None` if it may not be kept any
+    /// A stored response with the fields of a newer one (RFC 9111 §3.2), and fresh by both. An error if it may not be kept any
     /// longer. `times`: when it was asked for, and when the answer came.
     pub(super) fn freshened(
         &self,
@@ -41,7 +41,7 @@ where
         update: &HeaderMap,
         client: &Parts,
         [requested_at, now]: [SystemTime; 2],
-    ) -> Option<Entry> {
+    ) -> Result<Entry, Skip> {
         let mut parts = Response::new(()).into_parts().0;
         parts.status = entry.head().status();
         parts.headers = validation::freshened(entry.head().headers(), update);
@@ -55,9 +55,9 @@ where
                     parts.headers.remove(name);
                 });
                 let variant = entry.head().selecting().cloned();
-                Some(entry.with_head(stored_head(parts.status, parts.headers, lifetime, variant)))
+                Ok(entry.with_head(stored_head(parts.status, parts.headers, lifetime, variant)))
             }
-            Storage::Skip(_) => None,
+            Storage::Skip(why) => Err(why),
         }
     }
 }
@@ -76,18 +76,21 @@ where
         let mut status = self.status(StatusCode::NOT_MODIFIED);
         let times = [self.requested_at, now];
         let fresh = if validation::selects(update, entry.head().headers()) {
-            self.shared.freshened(&entry, update, &self.client, times).and_then(|fresh| self.placed(&fresh))
+            self.shared.freshened(&entry, update, &self.client, times)
         } else {
-            None
+            Err(Skip::Partial)
         };
-        let entry = match fresh {
-            Some((key, fresh)) => {
+        let placed = fresh.as_ref().ok().and_then(|fresh| self.placed(fresh));
+        let entry = match (fresh, placed) {
+            (_, Some((key, fresh))) => {
                 self.put_confirmed(key, fresh.clone(), entry);
                 self.shared.freshen_siblings(&self.slot, update, &self.client, self.began, times);
                 status.stored = true;
                 fresh
             }
-            None => {
+            // It holds, but not by what this client alone may know: others ask for themselves.
+            (Err(Skip::Authorization), None) => entry,
+            (_, None) => {
                 self.shared.remove(self.slot.key.clone());
                 entry
             }
@@ -121,7 +124,8 @@ where
     /// The origin says that another variant is the answer to this request as well (§4.3.1, §4.3.4).
     pub(super) fn adopt(self, entry: &Entry, update: &HeaderMap, now: SystemTime) -> Response<Served> {
         let times = [self.requested_at, now];
-        let fresh = self.shared.freshened(entry, update, &self.client, times).and_then(|fresh| self.placed(&fresh));
+        let fresh =
+            self.shared.freshened(entry, update, &self.client, times).ok().and_then(|fresh| self.placed(&fresh));
         let mut status = self.status(StatusCode::NOT_MODIFIED);
         status.stored = fresh.is_some();
         if !self.behind_response {
@@ -159,7 +163,8 @@ where
             }
         }
         let times = [self.requested_at, now];
-        let fresh = self.shared.freshened(entry, update, &self.client, times).and_then(|fresh| self.placed(&fresh));
+        let fresh =
+            self.shared.freshened(entry, update, &self.client, times).ok().and_then(|fresh| self.placed(&fresh));
         let Some((key, fresh)) = fresh else {
             self.shared.remove(self.slot.key.clone());
             return Err(self);

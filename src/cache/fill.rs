@@ -85,6 +85,8 @@ pub(super) struct Unkept {
     detail: Option<&'static str>,
     /// Whether the next one will probably not be kept either.
     lasting: bool,
+    /// Whether it says nothing of what is stored: that is another client's to be answered with, not this one's to be kept for.
+    private: bool,
 }
 
 /// What became of an answer.
@@ -102,8 +104,13 @@ where
     P: Policy,
 {
     /// For the answer to a request that had no part in the cache until it came.
-    pub(super) fn beside(shared: Arc<Shared<St, F, P>>, slot: Slot, client: Parts, requested_at: SystemTime) -> Self {
-        let began = shared.purges.begin(&client, Some(&slot.primary));
+    pub(super) fn beside(
+        shared: Arc<Shared<St, F, P>>,
+        slot: Slot,
+        client: Parts,
+        requested_at: SystemTime,
+        began: Began,
+    ) -> Self {
         Self {
             shared,
             slot,
@@ -248,12 +255,13 @@ where
             Storage::Keep { lifetime, without } => (lifetime, without),
             Storage::Skip(why) => {
                 self.shared.stats.not_storable.increment();
-                return Err(Unkept { detail: Some(why.as_str()), lasting: why.is_lasting() });
+                let private = why == Skip::Authorization;
+                return Err(Unkept { detail: Some(why.as_str()), lasting: why.is_lasting(), private });
             }
         };
         if length.is_some_and(|length| length > self.shared.settings.max_body as u64) {
             self.shared.stats.too_large.increment();
-            return Err(Unkept { detail: Some("too-large"), lasting: true });
+            return Err(Unkept { detail: Some("too-large"), lasting: true, private: false });
         }
         // How long it took counts as age (RFC 9111 §4.2.3), and those behind this cache can't know it.
         if lifetime.initial_age.as_secs() > 0 {
@@ -266,7 +274,7 @@ where
         });
         let vary = Vary::parse(&headers);
         let place = self.slot.place(vary.as_ref(), &self.client.headers);
-        let (key, variant) = place.ok_or(Unkept { detail: None, lasting: true })?;
+        let (key, variant) = place.ok_or(Unkept { detail: None, lasting: true, private: false })?;
         Ok((key, stored_head(parts.status, headers, lifetime, variant)))
     }
 
@@ -276,7 +284,12 @@ where
         status.detail = unkept.detail;
         // What it says of the resource outdates what is stored.
         let speaks = code.is_success() || matches!(code.as_u16(), 300..=303 | 307 | 308 | 404 | 410);
-        if speaks && self.slot.entry.is_some() && self.client.method == Method::GET && self.wants.ranges.is_none() {
+        if speaks
+            && !unkept.private
+            && self.slot.entry.is_some()
+            && self.client.method == Method::GET
+            && self.wants.ranges.is_none()
+        {
             self.shared.remove(self.slot.key.clone());
         }
         self.let_go(unkept.lasting);

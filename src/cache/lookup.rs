@@ -79,8 +79,9 @@ where
         B::Error: Into<BoxError>,
     {
         let mut looked_again = false;
-        let deadline = self.deadline();
+        let mut deadline = self.deadline();
         loop {
+            let began = self.purges.begin(&asked.head, Some(&asked.key));
             let slot = self.place_of(&mut asked, deadline).await;
             let now = self.now();
             let mut reason = slot.reason;
@@ -92,7 +93,7 @@ where
                     }
                     Reuse::ServeStale => {
                         let entry = entry.clone();
-                        return self.stale(*asked, slot, &entry, now);
+                        return self.stale(*asked, slot, &entry, began, now);
                     }
                     Reuse::Validate(why) => reason = why,
                 }
@@ -107,7 +108,6 @@ where
             if asked.directives.only_if_cached {
                 return Lookup::Answer(self.only_if_cached(CacheStatus::forward(reason)));
             }
-            let began = self.purges.begin(&asked.head, Some(&asked.key));
             if is_for_one(&asked, &slot) {
                 return Lookup::Miss(self.miss(*asked, slot, reason, began, None, None, now));
             }
@@ -135,6 +135,7 @@ where
                 Entered::Alone => return Lookup::Miss(self.miss(*asked, slot, reason, began, part, None, now)),
                 Entered::Follow(follow) => {
                     let followed = follow.wait().await;
+                    deadline = self.deadline();
                     match self.follow(followed, &mut asked, &slot, reason, deadline).await {
                         Outcome::Answer(response) => return Lookup::Answer(response),
                         Outcome::Fetch => {
@@ -204,7 +205,14 @@ where
         status
     }
 
-    fn stale<B>(self: Arc<Self>, mut asked: Asked<B>, slot: Slot, entry: &Entry, now: SystemTime) -> Lookup<St, F, P, B>
+    fn stale<B>(
+        self: Arc<Self>,
+        mut asked: Asked<B>,
+        slot: Slot,
+        entry: &Entry,
+        began: Began,
+        now: SystemTime,
+    ) -> Lookup<St, F, P, B>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -212,11 +220,13 @@ where
         self.stats.stale_hits.increment();
         let status = CacheStatus::hit(entry.head().lifetime().ttl(now)).with_detail("stale-while-revalidate");
         let response = self.answer_with(entry, &slot.key, &asked.head, &asked.wants, now, status);
+        if asked.directives.only_if_cached {
+            return Lookup::Answer(response);
+        }
         // What is refreshed is the whole, whatever of it the client wants.
         if asked.head.method == Method::HEAD && !slot.of_head {
             asked.head.method = Method::GET;
         }
-        let began = self.purges.begin(&asked.head, Some(&asked.key));
         let lead = self.flights.lead(&asked.flight(&slot), began.marks);
         // Another may have refreshed it since the look-up.
         let refreshed =
@@ -294,7 +304,7 @@ where
             return Question::Plain;
         }
         if let Some(entry) = &slot.entry {
-            let validators = Validators::of(entry.head().headers());
+            let validators = validators_of(entry);
             if validators.is_empty() {
                 return Question::Plain;
             }
@@ -343,8 +353,13 @@ enum Outcome {
 
 /// Whether the origin's answer will be for this client alone: to a range, or to a condition of its own.
 fn is_for_one<B>(asked: &Asked<B>, slot: &Slot) -> bool {
-    let validates = || slot.entry.as_ref().is_some_and(|entry| !Validators::of(entry.head().headers()).is_empty());
+    let validates = || slot.entry.as_ref().is_some_and(|entry| !validators_of(entry).is_empty());
     asked.wants.ranges.is_some() || (asked.wants.conditional && !validates())
+}
+
+/// What an entry can be validated by. A 304 never speaks of what is no success (RFC 9110 §13.2.1).
+fn validators_of(entry: &Entry) -> Validators {
+    if entry.head().status().is_success() { Validators::of(entry.head().headers()) } else { Validators::default() }
 }
 
 /// The entity tags of some variants as one condition.

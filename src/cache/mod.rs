@@ -69,4 +69,4 @@ pub use self::{
     service::Cache,
 };
 #[cfg(feature = "reqwest")]
-pub(crate) use self::{fill::Finished, lookup::Lookup, pass::Pass};
+pub(crate) use self::{fill::Finished, lookup::Lookup, pass::Pass, shared::exhaust};

@@ -23,7 +23,7 @@ use super::{
     fill::Fill,
     keep::{announced_length, passed, stored_head},
     purges::Began,
-    serve::announce,
+    serve::{DIGESTS, announce},
     shared::{Shared, Write},
     slot::{Slot, part_key},
 };
@@ -92,6 +92,9 @@ where
         response.headers_mut().insert(CONTENT_LENGTH, length);
         let content = ContentRange { range: Some(range), length: content.length };
         response.headers_mut().insert(CONTENT_RANGE, content.to_value());
+        DIGESTS.iter().for_each(|name| {
+            response.headers_mut().remove(name);
+        });
         Some(response)
     }
 
@@ -237,6 +240,9 @@ fn same_content(one: &HeaderMap, other: &HeaderMap) -> bool {
 fn whole_headers(older: &HeaderMap, newer: &HeaderMap, length: u64) -> HeaderMap {
     let mut headers = validation::freshened(older, newer);
     headers.remove(CONTENT_RANGE);
+    DIGESTS.iter().for_each(|name| {
+        headers.remove(name);
+    });
     // The stored age is said anew each time; the newer part's is how old the whole is.
     headers.remove(AGE);
     if let Some(age) = newer.get(AGE) {
@@ -262,10 +268,21 @@ fn combined(older: &Entry, newer: &Entry, limit: u64) -> Option<Entry> {
     let (start, end) = (a.start.min(b.start), a.end.max(b.end));
     let grows = (end - start).saturating_sub(a.end - a.start);
     // The older one is copied for what the newer adds, so that has to be worth it.
-    if end - start > limit || grows * 64 < a.end - a.start {
-        return (end - start <= limit && grows == 0).then(|| older.clone());
+    if end - start > limit || (grows > 0 && grows * 64 < a.end - a.start) {
+        return None;
     }
     let size = usize::try_from(end - start).ok()?;
+    let whole = start == 0 && has.length == Some(end);
+    let mut headers = whole_headers(old.headers(), new.headers(), end - start);
+    let status = if whole { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
+    if !whole {
+        let content = ContentRange { range: Some(start..end), length: has.length };
+        headers.insert(CONTENT_RANGE, content.to_value());
+    }
+    let joined = stored_head(status, headers, new.lifetime().clone(), new.selecting().cloned());
+    if grows == 0 {
+        return Some(older.with_head(joined));
+    }
     let mut data = BytesMut::with_capacity(size);
     let ((first, head), (second, tail)) =
         if a.start <= b.start { ((&a, older), (&b, newer)) } else { ((&b, newer), (&a, older)) };
@@ -274,13 +291,5 @@ fn combined(older: &Entry, newer: &Entry, limit: u64) -> Option<Entry> {
         let known = usize::try_from(first.end - second.start).ok()?;
         data.extend_from_slice(tail.body().data().get(known..)?);
     }
-    let whole = start == 0 && has.length == Some(end);
-    let mut headers = whole_headers(old.headers(), new.headers(), end - start);
-    let status = if whole { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
-    if !whole {
-        let content = ContentRange { range: Some(start..end), length: has.length };
-        headers.insert(CONTENT_RANGE, content.to_value());
-    }
-    let head = stored_head(status, headers, new.lifetime().clone(), new.selecting().cloned());
-    Some(Entry::new(head, Frames::whole(data.freeze())))
+    Some(Entry::new(joined, Frames::whole(data.freeze())))
 }

@@ -20,7 +20,7 @@ use crate::{
     fingerprint::Fingerprint,
     header::{cache_control::RequestDirectives, cache_status::CacheStatus},
     key::Key,
-    policy::{Exchange, Policy, Storage, rfc9111::invalidation},
+    policy::{Admission, Exchange, Policy, Storage, rfc9111::invalidation},
     store::Store,
 };
 
@@ -28,13 +28,6 @@ use crate::{
 pub(crate) struct Pass {
     status: CacheStatus,
     change: Option<Change>,
-}
-
-impl Pass {
-    /// For a request that changes nothing.
-    pub(super) fn harmless(status: CacheStatus) -> Self {
-        Self { status, change: None }
-    }
 }
 
 /// A request that may change something.
@@ -61,7 +54,9 @@ where
 {
     /// Notes what is needed of a request that passes by.
     pub(super) fn pass(&self, head: &Parts, status: CacheStatus) -> Pass {
-        let change = (!invalidation::is_safe(&head.method)).then(|| {
+        // What the policy takes for a question changes nothing, whatever its method.
+        let acts = !invalidation::is_safe(&head.method) && self.policy.admit(head) != Admission::Admit;
+        let change = acts.then(|| {
             let mut request = head_of(&head.method, &head.uri, &head.headers);
             request.method = Method::GET;
             let key = self.key(&mut request, &Bytes::new());
@@ -83,7 +78,7 @@ where
             let now = self.now();
             let others = invalidation::locations(&change.request, &parts.headers);
             let kept = self.stands_for_get(&change, &parts, now);
-            let Change { mut request, requested_at, .. } = change;
+            let Change { mut request, requested_at, began } = change;
             request.method = Method::GET;
             let target = request.uri.clone();
             for uri in others {
@@ -94,7 +89,8 @@ where
             let key = self.invalidate(&mut request, now);
             if let (Some(storage), Some(key)) = (kept, key) {
                 let slot = Slot::primary(&key, None);
-                return Fill::beside(self.clone(), slot, request, requested_at).settle(storage, parts, body);
+                let began = self.purges.past_changes(began);
+                return Fill::beside(self.clone(), slot, request, requested_at, began).settle(storage, parts, body);
             }
         }
         dated(&mut parts, self.now());

@@ -76,6 +76,11 @@ impl Purges {
         }
     }
 
+    /// The same, after what was changed since: the fetch is of what came of it.
+    pub(super) fn past_changes(&self, began: Began) -> Began {
+        Began { invalidations: self.invalidations.load(Ordering::Acquire), ..began }
+    }
+
     /// Adds a purge, before the store is purged.
     pub(super) fn add(&self, selector: Selector) {
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
@@ -92,7 +97,10 @@ impl Purges {
         let number = self.invalidations.fetch_add(1, Ordering::AcqRel) + 1;
         self.latest.fetch_max(nanos(at), Ordering::AcqRel);
         for mark in marks {
-            self.targets.insert(mark, Invalidated { number, at });
+            // Another may have been quicker.
+            if self.targets.get(&mark).is_none_or(|last| last.number < number) {
+                self.targets.insert(mark, Invalidated { number, at });
+            }
         }
         marks
     }

@@ -3,8 +3,10 @@
 use std::time::SystemTime;
 
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{AGE, CACHE_CONTROL, CACHE_STATUS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE},
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{
+        AGE, CACHE_CONTROL, CACHE_STATUS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, VARY,
+    },
     request::Parts,
 };
 
@@ -27,6 +29,10 @@ use crate::{
 
 /// Stands in a kept head for what is said anew each time: a map that is cloned doesn't grow then.
 const PLACEHOLDER: HeaderValue = HeaderValue::from_static("0");
+
+/// What digests the content of one message (RFC 9530 §2), which a part of it has not.
+pub(super) const DIGESTS: [HeaderName; 2] =
+    [HeaderName::from_static("content-digest"), HeaderName::from_static("content-md5")];
 
 /// Makes room for what is said with each response.
 pub(super) fn prepare(headers: &mut HeaderMap) {
@@ -163,20 +169,31 @@ impl<St, F, P> Shared<St, F, P> {
         // Within a body that is in memory, so both ends are lengths in memory.
         let piece = range.clone().map(|range| data.slice(range.start as usize..range.end as usize));
         let content = ContentRange { range, length: Some(length) };
-        let (code, size) = match &piece {
-            Some(piece) => (StatusCode::PARTIAL_CONTENT, piece.len()),
-            None => (StatusCode::RANGE_NOT_SATISFIABLE, 0),
-        };
-        let mut response = self.respond_kept(entry, key, Served::Part(piece), now, status);
-        *response.status_mut() = code;
+        let Some(piece) = piece else { return self.nothing_of(entry, &content, status) };
+        let size = piece.len();
+        let mut response = self.respond_kept(entry, key, Served::Part(Some(piece)), now, status);
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         response.headers_mut().insert(CONTENT_RANGE, content.to_value());
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
-        if code == StatusCode::RANGE_NOT_SATISFIABLE {
-            // They speak of a content that is not sent.
-            for name in [CONTENT_TYPE, CONTENT_ENCODING] {
-                response.headers_mut().remove(name);
+        DIGESTS.iter().for_each(|name| {
+            response.headers_mut().remove(name);
+        });
+        response
+    }
+
+    /// 416: what the stored response says of its content isn't said of this one, which is for nobody to keep.
+    fn nothing_of(&self, entry: &Entry, content: &ContentRange, status: CacheStatus) -> Response<Served> {
+        let mut response = Response::new(Served::Empty);
+        *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+        response.headers_mut().insert(CONTENT_RANGE, content.to_value());
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for name in [DATE, VARY] {
+            for value in entry.head().headers().get_all(&name) {
+                response.headers_mut().append(name.clone(), value.clone());
             }
         }
+        announce(&mut response, status);
         response
     }
 

@@ -36,6 +36,9 @@ use crate::{
 /// How many writes to a store may be under way at once; further ones are dropped.
 const WRITES: usize = 1024;
 
+/// How long a write to a store may take before it is given up.
+const WRITE: Duration = Duration::from_secs(30);
+
 /// Of how many keys it is remembered that a part is stored.
 const PARTS: usize = 16_384;
 
@@ -52,7 +55,7 @@ pub(crate) struct Shared<St, F, P> {
     pub(super) settings: Settings,
     pub(super) flights: Arc<Flights>,
     pub(super) purges: Purges,
-    pub(super) stats: Stats,
+    pub(super) stats: Arc<Stats>,
     /// The keys of which a part was stored, and so is worth looking for.
     pub(super) parts: Known,
     /// Held while the first variant of a key is written, for it is read before.
@@ -137,7 +140,7 @@ pub(super) struct Write {
     pub(super) began: Began,
     /// Whether there were variants of it when it was looked up.
     pub(super) beside: bool,
-    /// What has to be there still, if something is, for it to be written: the entry that it brings up to date.
+    /// What it brings up to date, and what must not have been replaced meanwhile.
     pub(super) confirms: Option<Entry>,
 }
 
@@ -150,7 +153,7 @@ impl<St, F, P> Shared<St, F, P> {
             settings,
             flights: Arc::new(Flights::new()),
             purges: Purges::default(),
-            stats: Stats::default(),
+            stats: Arc::default(),
             parts: Known::new(PARTS),
             firsts: std::array::from_fn(|_| Mutex::const_new(())),
             writes: Arc::new(Semaphore::new(WRITES)),
@@ -227,8 +230,14 @@ where
     /// Writes an entry, and what else has to know of it.
     pub(super) async fn put_now(&self, Write { primary, key, mut entry, began, beside, confirms }: Write) -> bool {
         let variant = entry.head().selecting().cloned();
-        let _first =
-            if variant.is_some() && (beside || primary != key) { Some(self.first(&primary).await) } else { None };
+        let _first = if variant.is_some() { Some(self.first(&primary).await) } else { None };
+        // What began earlier may end later. A far store isn't asked for it.
+        if let Peek::Found(current) = self.store.peek(&key)
+            && current.head().lifetime().received_at > entry.head().lifetime().received_at
+        {
+            self.stats.outdated.increment();
+            return false;
+        }
         if let Some(confirmed) = confirms
             && let Ok(Some(current)) = self.store.get(&key).await
             && !current.is_as_old_as(&confirmed)
@@ -299,8 +308,13 @@ where
         }
         match Runtime::try_current() {
             Ok(runtime) => {
+                let stats = self.stats.clone();
                 runtime.spawn(async move {
-                    write.await;
+                    // What it holds, locks and flights included, is let go of in any case.
+                    if tokio::time::timeout(WRITE, write).await.is_err() {
+                        stats.store_write_errors.increment();
+                        tracing::warn!(timeout = ?WRITE, "a write took too long");
+                    }
                     drop(permit);
                 });
             }
@@ -310,7 +324,7 @@ where
 }
 
 /// Reads a body to its end, for what happens on the way.
-pub(super) async fn exhaust(body: impl http_body::Body) {
+pub(crate) async fn exhaust(body: impl http_body::Body) {
     let mut body = pin!(body);
     poll_fn(|cx| {
         loop {

@@ -99,7 +99,7 @@ where
                 if !validation::selects_also(&update, entry.head().headers()) {
                     continue;
                 }
-                let Some(fresh) = shared.freshened(&entry, &update, &client, times) else { continue };
+                let Ok(fresh) = shared.freshened(&entry, &update, &client, times) else { continue };
                 // What is to vary by other fields from now on has to be asked for anew.
                 if Vary::parse(fresh.head().headers()) != Vary::parse(entry.head().headers()) {
                     continue;

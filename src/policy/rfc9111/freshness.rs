@@ -88,7 +88,10 @@ pub(in crate::policy) fn restrict(lifetime: &mut Lifetime, said: &Said) {
 /// For how long a response is kept after its windows: to be validated (§4.3) or, if it can't be, for as long again as it was
 /// fresh, for requests with `max-stale` or `stale-if-error`.
 pub(super) fn retain(exchange: &Exchange<'_>, fresh_for: Duration) -> Duration {
-    if Validators::of(&exchange.response.headers).is_empty() { fresh_for.min(RETAIN) } else { RETAIN }
+    // Conditions aren't looked at where the answer would be no success (RFC 9110 §13.2.1).
+    let response = exchange.response;
+    let validates = response.status.is_success() && !Validators::of(&response.headers).is_empty();
+    if validates { RETAIN } else { fresh_for.min(RETAIN) }
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub(crate) fn head_agrees(update: &HeaderMap, stored: &HeaderMap, stored_length:
 /// §3.2: the stored fields, with those of a newer response in their place: all but the ones that say how the stored body lies on
 /// the wire, or which body it is.
 pub(crate) fn freshened(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
-    const KEPT: [HeaderName; 8] = [
+    const KEPT: [HeaderName; 9] = [
         AGE,
         CACHE_STATUS,
         CONTENT_LENGTH,
@@ -71,6 +71,7 @@ pub(crate) fn freshened(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
         TRANSFER_ENCODING,
         ETAG,
         HeaderName::from_static("content-md5"),
+        HeaderName::from_static("content-digest"),
     ];
     let mut headers = stored.clone();
     // A validator that was not there before is none of those that the stored body is known by, and is worth having.
