@@ -1,8 +1,9 @@
 //! The layer as a middleware of a reqwest client (feature `reqwest`).
 //!
 //! What differs from a tower stack: the next middleware is borrowed, so a fetch can't outlive the request that leads it. A stale
-//! entry is refreshed before the answer rather than behind it, and if the leader of identical requests goes away before the head
-//! came, a follower begins again.
+//! entry is refreshed before the answer rather than behind it, whole; a request for less than that (HEAD, a range, a condition)
+//! is then answered with what was stored. If the leader of identical requests goes away before the head came, a follower begins
+//! again.
 
 use ::reqwest::{Body, Request, Response, ResponseBuilderExt as _, Url};
 use bytes::Bytes;

@@ -1,8 +1,8 @@
 //! Interim responses (1xx) of the upstream, passed on to HTTP/1.1 clients.
 //!
-//! hyper's server (1.12) has no way to send them. So they are written beside it, into the same connection, and only when it
-//! flushes: then nothing of the response before is left to write, and nothing of the one to come has been begun. That one is
-//! held back until they are written.
+//! hyper's server (1.12) has no way to send them. So they are written beside it, into the same connection, and begun only when
+//! it flushes: then nothing of the response before is left to write, and nothing of the one to come has been begun. That one is
+//! held back until they are written. (hyper may have a 100 of its own to write: it waits for one that is begun.)
 
 use std::{
     pin::Pin,

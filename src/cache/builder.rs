@@ -135,8 +135,8 @@ impl<St: Store, F: Fingerprint, P: Policy> Builder<St, F, P> {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if `max_body` is zero or more than 2⁴⁰ bytes, `max_variants` is zero or more than 10,000, a time is zero where that makes no sense, or the pace of
-    /// replays is not a positive number; and what [`Fingerprint::validate`] and [`Policy::validate`] find.
+    /// [`ConfigError`] if `max_body` is zero or more than 2⁴⁰ bytes, `max_variants` is zero or more than 10,000, a time is zero
+    /// where that makes no sense, or the pace of replays is not a positive number; and what [`Fingerprint::validate`] and [`Policy::validate`] find.
     pub fn try_build(self) -> Result<CacheLayer<St, F, P>, ConfigError> {
         let settings = &self.settings;
         if !(1..=MAX_BODY).contains(&(settings.max_body as u64)) {
