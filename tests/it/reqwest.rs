@@ -16,7 +16,7 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use http::Extensions;
+use http::{Extensions, Method};
 use larder::{
     CacheLayer,
     cache::Builder,
@@ -214,6 +214,32 @@ async fn a_refresh_that_fails_does_not_take_the_stale_answer_away() {
     tokio::task::yield_now().await;
     let answer = client.get(&uri).send().await.expect("an answer");
     assert_eq!(answer.text().await.expect("whole"), "0");
+}
+
+/// What refreshes is a request for the whole, and its answer isn't what such a client asked for.
+#[tokio::test]
+async fn a_client_that_asks_for_less_than_the_whole_gets_less_and_refreshes_the_whole() {
+    let cases: [(Method, &[(&str, &str)], u16, &str); 3] = [
+        (Method::HEAD, &[], 200, ""),
+        (Method::GET, &[("range", "bytes=0-0")], 206, "0"),
+        (Method::GET, &[("if-none-match", "*")], 304, ""),
+    ];
+    for (method, fields, status, body) in cases {
+        let clock = ManualClock::default();
+        let server = Server::start().await;
+        let client = client(layer(&clock).build());
+        let uri = server.uri("/");
+        client.get(&uri).send().await.expect("an answer").text().await.expect("whole");
+        clock.advance(70 * SECOND);
+        let request =
+            fields.iter().fold(client.request(method, &uri), |request, field| request.header(field.0, field.1));
+        let answer = request.send().await.expect("an answer");
+        assert_eq!((answer.status().as_u16(), server.calls()), (status, 2), "{fields:?}");
+        assert_eq!(answer.text().await.expect("whole"), body, "{fields:?}");
+        let hit = client.get(&uri).send().await.expect("an answer");
+        assert_eq!(said(&hit), "larder; hit; ttl=60", "{fields:?}");
+        assert_eq!(hit.text().await.expect("whole"), "1", "{fields:?}");
+    }
 }
 
 #[tokio::test]

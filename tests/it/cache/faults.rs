@@ -245,3 +245,24 @@ async fn a_write_that_hangs_keeps_no_answer_alive_beyond_its_time() {
     }
     assert_eq!(said(&ask(&cache, get("http://a/", &[])).await), "larder; hit; ttl=59", "the cache works again");
 }
+
+/// While one is written the others wait, for the first has to be told of each.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_hangs_does_not_keep_other_variants_out_for_ever() {
+    let clock = ManualClock::default();
+    let (store, layer) = far(&clock);
+    let cache = layer.layer(Origin::replies(|_| reply(200, &[FRESH[0], ("vary", "v")], full("x"))));
+    let variant = |value| ask(&cache, get("http://a/", &[("v", value)]));
+    text(variant("1").await).await;
+    settle().await;
+    store.writes(Fault::Hang);
+    text(variant("2").await).await;
+    settle().await;
+    store.writes(Fault::None);
+    tokio::time::sleep(SECOND).await;
+    text(variant("3").await).await;
+    tokio::time::sleep(Duration::from_millis(29_500)).await;
+    assert_eq!(said(&variant("3").await), "larder; hit; ttl=60");
+    let stats = layer.handle().stats();
+    assert_eq!((stats.stored, stats.store_write_errors), (2, 1));
+}

@@ -1,12 +1,13 @@
 //! What a request that changes something makes of what is stored (RFC 9111 §4.4), and when its own answer is kept.
 
-use larder::clock::ManualClock;
+use larder::{clock::ManualClock, fingerprint::RequestFingerprint, llm};
 use tower::Layer as _;
 
-use super::{SECOND, http};
-use crate::support::{Origin, ask, empty, full, get, heard, post, reply, request, said, text};
+use super::{MINUTE, SECOND, http, minute};
+use crate::support::{Origin, ask, empty, full, get, heard, memory, post, reply, request, said, text};
 
 const PUBLIC: &str = "public, max-age=60";
+const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Answers GET with what may be kept for anybody, and all else with this status and these fields.
 fn changing(status: u16, fields: &'static [(&'static str, &'static str)]) -> Origin {
@@ -175,4 +176,40 @@ async fn an_answer_to_a_post_with_no_store_is_not_kept_and_invalidates_all_the_s
     let secret = ask(&cache, post("http://a/", &[("cache-control", "no-store")], "")).await;
     assert_eq!(heard(secret).await, ("larder; fwd=method", "1"));
     assert_eq!(text(ask(&cache, get("http://a/", &[])).await).await, "2");
+}
+
+/// Its URI is that of all other generations.
+#[tokio::test]
+async fn a_generation_that_has_no_key_invalidates_no_other() {
+    let clock = ManualClock::default();
+    let origin = Origin::replies(|_| reply(200, &[JSON], full(r#"{"object":"response","status":"completed"}"#)));
+    let cache = llm::layer(memory(&clock), MINUTE).clock(clock.clone()).build().layer(origin);
+    let generate = async |credential, body: &'static str| {
+        let answer = ask(&cache, post("http://a/v1/responses", &[JSON, ("authorization", credential)], body)).await;
+        let said = said(&answer).to_owned();
+        text(answer).await;
+        said
+    };
+    let kept = r#"{"model":"m","input":"hi"}"#;
+    assert_eq!(generate("Bearer a", kept).await, "larder; fwd=uri-miss; fwd-status=200; stored");
+    clock.advance(SECOND);
+    let without_a_key = generate("Bearer b", r#"{"model":"m","input":"hi","store":true}"#).await;
+    assert_eq!(without_a_key, "larder; fwd=bypass");
+    assert_eq!(generate("Bearer a", kept).await, "larder; hit; ttl=59");
+}
+
+#[tokio::test]
+async fn a_question_that_is_too_long_to_be_read_invalidates_no_other() {
+    let clock = ManualClock::default();
+    let origin = Origin::replies(|_| reply(200, &[], full("an answer")));
+    let cache = minute(&clock).fingerprint(RequestFingerprint::new().json_body(20)).build().layer(origin);
+    for (body, expected) in [
+        ("[1]", "larder; fwd=uri-miss; fwd-status=200; stored"),
+        ("[1,2,3,4,5,6,7,8,9,10]", "larder; fwd=bypass; detail=request-too-large"),
+        ("[1]", "larder; hit; ttl=58"),
+    ] {
+        let answer = ask(&cache, post("http://a/", &[JSON], body)).await;
+        assert_eq!(heard(answer).await, (expected, "an answer"), "{body}");
+        clock.advance(SECOND);
+    }
 }

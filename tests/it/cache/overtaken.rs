@@ -14,8 +14,8 @@ use tower::Layer as _;
 
 use super::{SECOND, http};
 use crate::support::{
-    Calls, Far, Fault, Origin, Reply, ask, begun, empty, full, get, memory, poll_once, reply, request, said, settle,
-    text,
+    Calls, Far, Fault, Origin, Reply, ask, begun, channel, data, empty, full, get, memory, poll_once, reply, request,
+    said, settle, text,
 };
 
 const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
@@ -106,6 +106,41 @@ async fn a_late_304_does_not_undo_a_newer_answer() {
     held.answer(reply(304, &[FRESH[0], ("etag", "\"a\"")], empty()));
     text(slow.await).await;
     assert_eq!(text(ask(&cache, get("http://a/", &[])).await).await, "new");
+}
+
+#[tokio::test]
+async fn an_older_answer_that_ends_later_does_not_undo_a_newer_one() {
+    let clock = ManualClock::default();
+    let (origin, mut calls) = Origin::held();
+    let cache = http(&clock).build().layer(origin);
+    let slow = begun(ask(&cache, get("http://a/", &[])));
+    let (feed, body) = channel();
+    calls.next().await.answer(reply(200, FRESH, body));
+    let mut slow = slow.await;
+    feed.data("old");
+    data(&mut slow).await;
+    clock.advance(SECOND);
+    let reload = begun(ask(&cache, get("http://a/", &[("cache-control", "no-cache")])));
+    calls.next().await.answer(reply(200, FRESH, full("new")));
+    assert_eq!(text(reload.await).await, "new");
+    drop(feed);
+    text(slow).await;
+    assert_eq!(text(ask(&cache, get("http://a/", &[])).await).await, "new");
+}
+
+#[tokio::test]
+async fn an_answer_to_post_from_before_a_purge_is_not_kept_for_get() {
+    let clock = ManualClock::default();
+    let (origin, mut calls) = Origin::held();
+    let layer = http(&clock).build();
+    let cache = layer.layer(origin);
+    let post = begun(ask(&cache, request("POST", "http://a/x", &[])));
+    let old = calls.next().await;
+    layer.handle().purge(&Selector::All).await.expect("purged");
+    clock.advance(SECOND);
+    old.answer(reply(200, &[FRESH[0], ("content-location", "/x")], full("old")));
+    assert_eq!(text(post.await).await, "old");
+    let _forwarded = begun(ask(&cache, get("http://a/x", &[])));
 }
 
 /// A cache whose first variant is being written again, for it is told of another, while `far` lets other writes pass at once.

@@ -11,6 +11,8 @@ use crate::support::{
 pub(super) const DIGITS: &str = "0123456789";
 pub(super) const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 pub(super) const TAG: (&str, &str) = ("etag", "\"a\"");
+/// Digests of what one message has for content (RFC 9530 §2, RFC 1864).
+pub(super) const DIGESTS: [(&str, &str); 2] = [("content-digest", "sha-256=:AAAA:"), ("content-md5", "AAAA")];
 
 /// The range that a request asks for, if it asks for one.
 pub(super) fn range_of<B>(request: &http::Request<B>) -> Option<&str> {
@@ -246,5 +248,32 @@ async fn a_part_of_one_uri_costs_the_others_no_look_up() {
         let before = store.got();
         ask(&cache, request(method, "http://a/other", &[])).await;
         assert_eq!(store.got() - before, expected, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_is_fetched_again_is_fresh_again() {
+    let clock = ManualClock::default();
+    let origin = ranged(&[TAG]);
+    let cache = asked(&clock, &origin, &["bytes=0-4"]).await;
+    clock.advance(61 * SECOND);
+    for (range, body, calls) in [("bytes=0-4", "01234", 2), ("bytes=0-4", "01234", 2), ("bytes=1-2", "12", 2)] {
+        assert_eq!(text(ask(&cache, get("http://a/", &[("range", range)])).await).await, body);
+        assert_eq!(origin.calls(), calls, "{range}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_cut_from_a_part_or_made_of_parts_has_no_digest_of_either() {
+    let origin = ranged(&[TAG, DIGESTS[0], DIGESTS[1]]);
+    let cache = asked(&ManualClock::default(), &origin, &["bytes=0-5"]).await;
+    let cut = ask(&cache, get("http://a/", &[("range", "bytes=1-2")])).await;
+    text(ask(&cache, get("http://a/", &[("range", "bytes=6-9")])).await).await;
+    let whole = ask(&cache, get("http://a/", &[])).await;
+    assert_eq!(said(&whole), "larder; hit; ttl=60");
+    for answer in [cut, whole] {
+        for (name, _) in DIGESTS {
+            assert_eq!(field(&answer, name), None, "{name} of a {}", answer.status());
+        }
     }
 }

@@ -3,7 +3,7 @@
 use larder::{cache::Cache, clock::ManualClock, policy::Ttl, store::Memory};
 use tower::Layer as _;
 
-use super::{MINUTE, SECOND, http, minute};
+use super::{MINUTE, SECOND, http, minute, parts::DIGESTS};
 use crate::support::{Origin, ask, empty, field, full, get, heard, post, reply, request, said, settle, text};
 
 const DIGITS: &str = "0123456789";
@@ -56,6 +56,25 @@ async fn a_range_behind_the_end_is_a_416_with_the_length() {
         assert_eq!(heard(answer).await, ("larder; hit; ttl=60", ""), "{range}");
     }
     assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test]
+async fn what_is_not_the_whole_has_no_digest_of_it_and_a_416_is_for_nobody_to_keep() {
+    let clock = ManualClock::default();
+    let origin = Origin::replies(|_| reply(200, &[&FIELDS[..], &DIGESTS].concat(), full(DIGITS)));
+    let cache = http(&clock).build().layer(origin);
+    text(ask(&cache, get("http://a/", &[])).await).await;
+    for (range, status, control) in [("bytes=0-3", 206, "max-age=60"), ("bytes=10-", 416, "no-store")] {
+        let answer = ask(&cache, get("http://a/", &[("range", range)])).await;
+        assert_eq!((answer.status().as_u16(), field(&answer, "cache-control")), (status, Some(control)), "{range}");
+        for (name, _) in DIGESTS {
+            assert_eq!(field(&answer, name), None, "{name}, {range}");
+        }
+    }
+    let whole = ask(&cache, get("http://a/", &[])).await;
+    for (name, value) in DIGESTS {
+        assert_eq!(field(&whole, name), Some(value));
+    }
 }
 
 #[tokio::test]

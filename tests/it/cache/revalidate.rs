@@ -1,6 +1,9 @@
 //! Conditions: the cache's own to the origin, and the client's to the cache.
 
-use larder::clock::ManualClock;
+use larder::{
+    clock::ManualClock,
+    fingerprint::{RequestFingerprint, Scope},
+};
 use tower::Layer as _;
 
 use super::{SECOND, http};
@@ -172,4 +175,39 @@ async fn a_304_to_a_clients_own_condition_is_passed_on_and_never_stored() {
     );
     let whole = ask(&cache, get("http://a/", &[])).await;
     assert_eq!((whole.status().as_u16(), text(whole).await.as_str(), origin.calls()), (200, "kept", 2));
+}
+
+/// A file that was away and comes back is as old as it was before.
+#[tokio::test]
+async fn a_404_is_not_confirmed_by_the_time_of_what_is_there_now() {
+    const FIELDS: [(&str, &str); 2] =
+        [("cache-control", "max-age=60"), ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")];
+    let clock = ManualClock::default();
+    let origin = Origin::new(|call| {
+        let conditional = call.request.headers().contains_key("if-modified-since");
+        std::future::ready(Ok(match call.number {
+            0 => reply(404, &FIELDS, full("away")),
+            _ if conditional => reply(304, &FIELDS, empty()),
+            _ => reply(200, &FIELDS, full("here")),
+        }))
+    });
+    let cache = http(&clock).build().layer(origin);
+    assert_eq!(text(ask(&cache, get("http://a/", &[])).await).await, "away");
+    clock.advance(70 * SECOND);
+    let answer = ask(&cache, get("http://a/", &[])).await;
+    assert_eq!((answer.status().as_u16(), text(answer).await.as_str()), (200, "here"));
+}
+
+/// An answer to one credential may not be kept for all; what is kept for them is as good as it was.
+#[tokio::test]
+async fn an_answer_to_a_credential_leaves_the_public_one() {
+    let clock = ManualClock::default();
+    let origin = validated("\"a\"", &[("cache-control", "max-age=60"), ("etag", "\"a\"")]);
+    let everybody = RequestFingerprint::new().scope(Scope::shared());
+    let cache = http(&clock).fingerprint(everybody).build().layer(origin.clone());
+    text(ask(&cache, get("http://a/", &[])).await).await;
+    let mine = ask(&cache, get("http://a/", &[("authorization", "Bearer a"), ("cache-control", "no-cache")])).await;
+    assert_eq!((said(&mine), origin.calls()), ("larder; fwd=request; fwd-status=304", 2));
+    assert_eq!(text(mine).await, "kept");
+    assert_eq!(heard(ask(&cache, get("http://a/", &[])).await).await, ("larder; hit; ttl=60", "kept"));
 }

@@ -1,10 +1,12 @@
 //! Variants: one key, several answers.
 
-use larder::{clock::ManualClock, header::cache_status::CacheStatus, key::Key, tag::Selector};
+use std::time::Duration;
+
+use larder::{CacheLayer, clock::ManualClock, header::cache_status::CacheStatus, key::Key, tag::Selector};
 use tower::Layer as _;
 
 use super::{SECOND, http};
-use crate::support::{Far, Origin, ask, begun, empty, full, get, memory, reply, said, text};
+use crate::support::{Far, Fault, Origin, ask, begun, empty, full, get, memory, reply, said, text};
 
 /// Answers in the language that is asked for.
 fn polyglot() -> Origin {
@@ -38,7 +40,7 @@ async fn variants_are_kept_apart_and_each_is_a_hit() {
 async fn variants_are_kept_apart_in_a_store_that_has_to_be_asked() {
     let clock = ManualClock::default();
     let origin = polyglot();
-    let cache = larder::CacheLayer::builder(Far::new(memory(&clock))).clock(clock).build().layer(origin.clone());
+    let cache = CacheLayer::builder(Far::new(memory(&clock))).clock(clock).build().layer(origin.clone());
     for _ in 0..3 {
         for language in LANGUAGES {
             assert_eq!(
@@ -194,4 +196,29 @@ async fn a_first_variant_that_ends_does_not_end_the_others() {
         let answer = ask(&cache, get("http://a/", &[("accept-language", language)])).await;
         assert_eq!(said(&answer), "larder; hit; ttl=50", "{language}");
     }
+}
+
+/// How long it waited for another variant is not the store's fault.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waited_for_another_variant_has_time_to_look_again() {
+    let clock = ManualClock::default();
+    let far = Far::new(memory(&clock));
+    let layer = CacheLayer::builder(far.clone()).clock(clock.clone()).lookup_timeout(SECOND).build();
+    let (origin, mut calls) = Origin::held();
+    let cache = layer.layer(origin);
+    far.gets(Fault::Slow(Duration::from_millis(10)));
+    let answer = || reply(200, &[("cache-control", "max-age=60"), ("vary", "v")], full("x"));
+    let fetch = |value| {
+        let cache = cache.clone();
+        tokio::spawn(async move { text(ask(&cache, get("http://a/", &[("v", value)])).await).await })
+    };
+    let first = fetch("1");
+    let held = calls.next().await;
+    let second = fetch("2");
+    tokio::time::sleep(2 * SECOND).await;
+    held.answer(answer());
+    assert_eq!(first.await.expect("joined"), "x");
+    calls.next().await.answer(answer());
+    assert_eq!(second.await.expect("joined"), "x");
+    assert_eq!(layer.handle().stats().store_read_errors, 0);
 }

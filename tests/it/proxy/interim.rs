@@ -2,9 +2,10 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
+use tokio::{net::TcpSocket, sync::Semaphore};
 
 use super::{
+    connection::Connection,
     message::{get, response},
     origin::{Conversation, Origin},
     process::Proxy,
@@ -105,4 +106,41 @@ async fn what_is_fetched_behind_an_answer_sends_no_hints_to_the_next() {
     let first = within(client.response_head()).await.expect("a head");
     assert_eq!(first.status(), 103, "its own");
     assert_eq!(within(client.response()).await.expect("an answer").status(), 200, "and no other's");
+}
+
+#[tokio::test]
+async fn hints_that_a_client_does_not_read_keep_no_processor_busy() {
+    let link = "x".repeat(10_000);
+    let hints = format!("HTTP/1.1 103 Early Hints\r\nLink: <{link}>\r\n\r\n").repeat(6);
+    let origin = Origin::serving(move |mut conversation| {
+        let hints = hints.clone();
+        async move {
+            while let Some((request, _)) = conversation.request().await? {
+                conversation.wire.send(&hints).await?;
+                conversation.wire.send(response(200, FRESH, request.target())).await?;
+            }
+            Ok(())
+        }
+    })
+    .await;
+    let proxy = Proxy::start(&origin, &["--profile", "http"]).await;
+    // What little it takes is soon there.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a size");
+    let mut client = Connection::new(within(socket.connect(proxy.address())).await.expect("connected"));
+    let requests: Vec<_> = (0..400).flat_map(|number| get(&format!("/{number}"), &[])).collect();
+    client.send(requests).await.expect("sent");
+    let full = async {
+        let mut before = 0;
+        while before == 0 || origin.calls() > before {
+            before = origin.calls();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    within(full).await;
+    assert!(origin.calls() < 400, "the client's connection takes no more");
+    let before = proxy.busy();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let busy = proxy.busy() - before;
+    assert!(busy < Duration::from_millis(500), "{busy:?} in a second");
 }

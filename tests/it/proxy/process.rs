@@ -100,6 +100,16 @@ impl Proxy {
         .await;
     }
 
+    /// How long it has kept processors busy so far.
+    pub(super) fn busy(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("Linux's /proc");
+        // The name before this may have spaces.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+        let ticks: u64 =
+            fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number of ticks")).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// The most memory that it has held so far, in MiB.
     pub(super) fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("Linux's /proc");
