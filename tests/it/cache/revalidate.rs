@@ -201,13 +201,20 @@ async fn a_404_is_not_confirmed_by_the_time_of_what_is_there_now() {
 /// An answer to one credential may not be kept for all; what is kept for them is as good as it was.
 #[tokio::test]
 async fn an_answer_to_a_credential_leaves_the_public_one() {
-    let clock = ManualClock::default();
-    let origin = validated("\"a\"", &[("cache-control", "max-age=60"), ("etag", "\"a\"")]);
-    let everybody = RequestFingerprint::new().scope(Scope::shared());
-    let cache = http(&clock).fingerprint(everybody).build().layer(origin.clone());
-    text(ask(&cache, get("http://a/", &[])).await).await;
-    let mine = ask(&cache, get("http://a/", &[("authorization", "Bearer a"), ("cache-control", "no-cache")])).await;
-    assert_eq!((said(&mine), origin.calls()), ("larder; fwd=request; fwd-status=304", 2));
-    assert_eq!(text(mine).await, "kept");
-    assert_eq!(heard(ask(&cache, get("http://a/", &[])).await).await, ("larder; hit; ttl=60", "kept"));
+    const FIELDS: [(&str, &str); 2] = [("cache-control", "max-age=60"), ("etag", "\"a\"")];
+    for (status, expected) in [(304, "kept"), (200, "mine")] {
+        let clock = ManualClock::default();
+        let origin = Origin::by_request(move |request| match request.headers().contains_key("authorization") {
+            true => reply(status, &FIELDS, if status == 304 { empty() } else { full("mine") }),
+            false => reply(200, &FIELDS, full("kept")),
+        });
+        let everybody = RequestFingerprint::new().scope(Scope::shared());
+        let cache = http(&clock).fingerprint(everybody).build().layer(origin.clone());
+        text(ask(&cache, get("http://a/", &[])).await).await;
+        let mine = ask(&cache, get("http://a/", &[("authorization", "Bearer a"), ("cache-control", "no-cache")])).await;
+        assert!(said(&mine).starts_with(&format!("larder; fwd=request; fwd-status={status}")), "{}", said(&mine));
+        assert_eq!((text(mine).await.as_str(), origin.calls()), (expected, 2));
+        let public = ask(&cache, get("http://a/", &[])).await;
+        assert_eq!(heard(public).await, ("larder; hit; ttl=60", "kept"), "after a {status}");
+    }
 }
