@@ -40,6 +40,7 @@ pub(super) struct Unread<B> {
     head: Parts,
     body: B,
     directives: RequestDirectives,
+    wants: Wants,
     limit: usize,
 }
 
@@ -76,7 +77,11 @@ where
         }
         match self.fingerprint.body(&head) {
             BodyUse::Buffer { .. } if body.is_end_stream() => {}
-            BodyUse::Buffer { limit } => return Begun::Unread(Box::new(Unread { head, body, directives, limit })),
+            BodyUse::Buffer { limit } => {
+                // What a body asks for has no ranges.
+                let wants = Wants { ranges: None, ..wants };
+                return Begun::Unread(Box::new(Unread { head, body, directives, wants, limit }));
+            }
             BodyUse::Empty if !body.is_end_stream() => {
                 let status = CacheStatus::forward(Forward::Bypass).with_detail("request-body");
                 return self.bypassed(head, ReplayBody::new(body), status);
@@ -115,21 +120,25 @@ where
 
     /// The fingerprint's key; a HEAD has that of a GET, whose answer holds its own.
     pub(super) fn key(&self, head: &mut Parts, body: &Bytes) -> Option<Key> {
-        let heads = head.method == Method::HEAD;
-        if heads {
-            head.method = Method::GET;
-        }
+        if head.method == Method::HEAD { self.key_of_get(head, body) } else { self.fingerprint.key(head, body) }
+    }
+
+    /// The key that a GET with this head has.
+    pub(super) fn key_of_get(&self, head: &mut Parts, body: &Bytes) -> Option<Key> {
+        let method = std::mem::replace(&mut head.method, Method::GET);
         let key = self.fingerprint.key(head, body);
-        if heads {
-            head.method = Method::HEAD;
-        }
+        head.method = method;
         key
     }
 
     fn bypassed<B>(&self, head: Parts, body: ReplayBody<B>, status: CacheStatus) -> Begun<B> {
+        Begun::Bypass(self.passing(head, body, status))
+    }
+
+    fn passing<B>(&self, head: Parts, body: ReplayBody<B>, status: CacheStatus) -> Box<(Request<ReplayBody<B>>, Pass)> {
         self.stats.bypassed.increment();
         let pass = self.pass(&head, status);
-        Begun::Bypass(Box::new((Request::from_parts(head, body), pass)))
+        Box::new((Request::from_parts(head, body), pass))
     }
 
     /// A hit, if the entry can be served as it is.
@@ -165,13 +174,12 @@ where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let Unread { mut head, body, directives, limit } = unread;
+        let Unread { mut head, body, directives, wants, limit } = unread;
         let status = CacheStatus::forward(Forward::Bypass);
         let (body, status) = match buffer(body, limit).await {
             Buffered::Whole(bytes, body) => match self.key(&mut head, &bytes) {
                 Some(key) => {
                     let slot = self.peek(&key, &head);
-                    let wants = Wants::conditions(&head.headers);
                     return Ok(Box::new(Asked { head, body, key, directives, wants, slot }));
                 }
                 None => (body, status),
@@ -179,8 +187,6 @@ where
             Buffered::TooLarge(body) => (body, status.with_detail("request-too-large")),
             Buffered::Failed(body) => (body, status.with_detail("request-broken")),
         };
-        self.stats.bypassed.increment();
-        let pass = self.pass(&head, status);
-        Err(Box::new((Request::from_parts(head, body), pass)))
+        Err(self.passing(head, body, status))
     }
 }

@@ -4,21 +4,21 @@ use std::time::SystemTime;
 
 use http::{
     HeaderMap, Method, Response, StatusCode,
-    header::{AGE, CONTENT_RANGE, DATE},
+    header::{AGE, CONTENT_RANGE},
     request::Parts,
 };
 
 use super::{
     body::Served,
     fill::Fill,
-    keep::stored_head,
+    keep::{dated, stored_head},
     shared::{Shared, Write},
 };
 use crate::{
     coalesce,
     entry::Entry,
     fingerprint::Fingerprint,
-    header::{date, hop_by_hop, vary::Vary},
+    header::{hop_by_hop, vary::Vary},
     key::Key,
     policy::{
         Exchange, Policy, Skip, Storage,
@@ -44,11 +44,7 @@ where
     ) -> Result<Entry, Skip> {
         let mut parts = Response::new(()).into_parts().0;
         parts.status = entry.head().status();
-        parts.headers = validation::freshened(entry.head().headers(), update);
-        parts.headers.remove(AGE);
-        if let Some(age) = update.get(AGE) {
-            parts.headers.insert(AGE, age.clone());
-        }
+        parts.headers = renewed(entry.head().headers(), update);
         match self.policy.storable(&Exchange::new(client, &parts, requested_at, now)) {
             Storage::Keep { lifetime, without } => {
                 without.iter().for_each(|name| {
@@ -68,29 +64,30 @@ where
     F: Fingerprint,
     P: Policy,
 {
-    /// The origin says that the stored response still holds (§4.3.4).
-    pub(super) fn confirm(mut self, entry: Entry, update: &HeaderMap, now: SystemTime) -> Response<Served> {
+    /// The origin says that the stored response still holds (§4.3.4), unless it speaks of another.
+    pub(super) fn confirm(
+        mut self,
+        entry: Entry,
+        holds: bool,
+        update: &HeaderMap,
+        now: SystemTime,
+    ) -> Response<Served> {
         if !self.behind_response {
             self.shared.stats.revalidated.increment();
         }
         let mut status = self.status(StatusCode::NOT_MODIFIED);
-        let times = [self.requested_at, now];
-        let fresh = if validation::selects(update, entry.head().headers()) {
-            self.shared.freshened(&entry, update, &self.client, times)
-        } else {
-            Err(Skip::Partial)
-        };
-        let placed = fresh.as_ref().ok().and_then(|fresh| self.placed(fresh));
-        let entry = match (fresh, placed) {
-            (_, Some((key, fresh))) => {
+        let fresh = if holds { self.freshened(&entry, update, now) } else { Err(Skip::Partial) };
+        let entry = match fresh {
+            Ok((key, fresh)) => {
                 self.put_confirmed(key, fresh.clone(), entry);
+                let times = [self.requested_at, now];
                 self.shared.freshen_siblings(&self.slot, update, &self.client, self.began, times);
                 status.stored = true;
                 fresh
             }
             // It holds, but not by what this client alone may know: others ask for themselves.
-            (Err(Skip::Authorization), None) => entry,
-            (_, None) => {
+            Err(Skip::Authorization) => entry,
+            Err(_) => {
                 self.shared.remove(self.slot.key.clone());
                 entry
             }
@@ -105,12 +102,13 @@ where
         response
     }
 
-    /// Where an entry that was brought up to date belongs, by what it varies by now.
-    fn placed(&self, entry: &Entry) -> Option<(Key, Entry)> {
-        let vary = Vary::parse(entry.head().headers());
-        let (key, variant) = self.slot.place(vary.as_ref(), &self.client.headers)?;
-        let head = entry.head().clone().variant(variant);
-        Some((key, entry.with_head(head)))
+    /// An entry brought up to date, and where it belongs by what it varies by now.
+    fn freshened(&self, entry: &Entry, update: &HeaderMap, now: SystemTime) -> Result<(Key, Entry), Skip> {
+        let fresh = self.shared.freshened(entry, update, &self.client, [self.requested_at, now])?;
+        let vary = Vary::parse(fresh.head().headers());
+        let (key, variant) = self.slot.place(vary.as_ref(), &self.client.headers).ok_or(Skip::Forbidden)?;
+        let head = fresh.head().clone().variant(variant);
+        Ok((key, fresh.with_head(head)))
     }
 
     fn put_confirmed(&self, key: Key, entry: Entry, confirmed: Entry) {
@@ -123,15 +121,13 @@ where
 
     /// The origin says that another variant is the answer to this request as well (§4.3.1, §4.3.4).
     pub(super) fn adopt(self, entry: &Entry, update: &HeaderMap, now: SystemTime) -> Response<Served> {
-        let times = [self.requested_at, now];
-        let fresh =
-            self.shared.freshened(entry, update, &self.client, times).ok().and_then(|fresh| self.placed(&fresh));
+        let fresh = self.freshened(entry, update, now);
         let mut status = self.status(StatusCode::NOT_MODIFIED);
-        status.stored = fresh.is_some();
+        status.stored = fresh.is_ok();
         if !self.behind_response {
             self.shared.stats.revalidated.increment();
         }
-        let (key, fresh) = fresh.unwrap_or_else(|| (self.slot.key.clone(), entry.clone()));
+        let (key, fresh) = fresh.unwrap_or_else(|_| (self.slot.key.clone(), entry.clone()));
         let response = self.shared.answer_with(&fresh, &key, &self.client, &self.wants, now, status.clone());
         if status.stored {
             let primary = self.slot.primary.clone();
@@ -162,10 +158,7 @@ where
                 return Err(self);
             }
         }
-        let times = [self.requested_at, now];
-        let fresh =
-            self.shared.freshened(entry, update, &self.client, times).ok().and_then(|fresh| self.placed(&fresh));
-        let Some((key, fresh)) = fresh else {
+        let Ok((key, fresh)) = self.freshened(entry, update, now) else {
             self.shared.remove(self.slot.key.clone());
             return Err(self);
         };
@@ -193,8 +186,16 @@ pub(super) fn received(update: &HeaderMap, now: SystemTime) -> HeaderMap {
     let mut update = update.clone();
     hop_by_hop::remove(&mut update);
     update.remove(CONTENT_RANGE);
-    if !update.contains_key(DATE) {
-        update.insert(DATE, date::format(now));
-    }
+    dated(&mut update, now);
     update
+}
+
+/// The stored fields with those of a newer response (§3.2). The stored age is said anew each time; the newer one counts.
+pub(super) fn renewed(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
+    let mut headers = validation::freshened(stored, update);
+    headers.remove(AGE);
+    if let Some(age) = update.get(AGE) {
+        headers.insert(AGE, age.clone());
+    }
+    headers
 }

@@ -14,6 +14,7 @@ use super::{
     body::Served,
     confirm::received,
     keep::{announced_length, dated, passed, stored_head},
+    pass::head_of,
     purges::Began,
     shared::Shared,
     slot::Slot,
@@ -169,19 +170,14 @@ where
         match (std::mem::replace(&mut self.question, Question::Plain), status) {
             (Question::Holds(extensions), StatusCode::NOT_MODIFIED) => {
                 let update = received(response.headers(), now);
-                match (self.slot.entry.clone(), extensions) {
-                    (Some(entry), None) => {
-                        return Finished::Response(self.confirm(entry, &update, now).map(CacheBody::served));
-                    }
-                    (Some(entry), Some(extensions)) => {
-                        if validation::selects(&update, entry.head().headers()) {
-                            return Finished::Response(self.confirm(entry, &update, now).map(CacheBody::served));
-                        }
+                if let Some(entry) = self.slot.entry.clone() {
+                    let holds = validation::selects(&update, entry.head().headers());
+                    if let (false, Some(extensions)) = (holds, extensions) {
                         // It speaks of a response that isn't stored: the one that is can't be right.
                         self.shared.remove(self.slot.key.clone());
                         return self.again(extensions, now);
                     }
-                    (None, _) => {}
+                    return Finished::Response(self.confirm(entry, holds, &update, now).map(CacheBody::served));
                 }
             }
             (Question::AnyOf(offered, extensions), StatusCode::NOT_MODIFIED) => {
@@ -250,7 +246,7 @@ where
         parts: &mut response::Parts,
         length: Option<u64>,
     ) -> Result<(Key, Head), Unkept> {
-        dated(parts, self.shared.now());
+        dated(&mut parts.headers, self.shared.now());
         let (lifetime, without) = match storage {
             Storage::Keep { lifetime, without } => (lifetime, without),
             Storage::Skip(why) => {
@@ -299,10 +295,8 @@ where
     /// The client's request once more, as it came.
     fn again<B>(mut self: Box<Self>, extensions: Extensions, now: SystemTime) -> Finished<St, F, P, B> {
         self.requested_at = now;
-        let mut request = Request::new(());
-        *request.method_mut() = self.client.method.clone();
-        *request.uri_mut() = self.client.uri.clone();
-        *request.headers_mut() = self.client.headers.clone();
+        let client = head_of(&self.client.method, &self.client.uri, &self.client.headers);
+        let mut request = Request::from_parts(client, ());
         *request.extensions_mut() = extensions;
         Finished::Again(request, self)
     }

@@ -142,9 +142,9 @@ pub(super) fn passed<B>(parts: response::Parts, body: B, status: CacheStatus) ->
 }
 
 /// A response without a date is dated by who receives it (RFC 9110 §6.6.1).
-pub(super) fn dated(parts: &mut response::Parts, now: SystemTime) {
-    if !parts.headers.contains_key(DATE) {
-        parts.headers.insert(DATE, date::format(now));
+pub(super) fn dated(headers: &mut HeaderMap, now: SystemTime) {
+    if !headers.contains_key(DATE) {
+        headers.insert(DATE, date::format(now));
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE},
+    header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE},
     request::Parts,
     response,
 };
@@ -19,7 +19,7 @@ use super::{
     CacheBody,
     ask::Asked,
     body::Served,
-    confirm::received,
+    confirm::{received, renewed},
     fill::Fill,
     keep::{announced_length, passed, stored_head},
     purges::Began,
@@ -30,7 +30,7 @@ use super::{
 use crate::{
     BoxError,
     body::{ReplayBody, Tee, TeeOptions},
-    entry::{Entry, Frames, Head},
+    entry::{Entry, Frames, Head, Variant},
     fingerprint::Fingerprint,
     header::{
         cache_status::CacheStatus,
@@ -86,16 +86,8 @@ where
         let data = serves.then(|| Some(part.body().data().slice(within(range.start)?..within(range.end)?)))??;
         self.stats.hits.increment();
         let status = CacheStatus::hit(part.head().lifetime().ttl(now));
-        let mut response = self.respond_kept(part, &asked.key, Served::Part(Some(data)), now, status);
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-        let length = HeaderValue::from(range.end - range.start);
-        response.headers_mut().insert(CONTENT_LENGTH, length);
         let content = ContentRange { range: Some(range), length: content.length };
-        response.headers_mut().insert(CONTENT_RANGE, content.to_value());
-        DIGESTS.iter().for_each(|name| {
-            response.headers_mut().remove(name);
-        });
-        Some(response)
+        Some(self.respond_part(part, &asked.key, data, &content, now, status))
     }
 
     /// What to ask for behind a part that begins at the beginning, to have the whole.
@@ -106,10 +98,10 @@ where
         if range.start > 0 || !fits {
             return None;
         }
-        let tag = part.head().headers().get(ETAG)?;
-        let strong = EntityTag::parse(tag).is_some_and(|tag| !tag.is_weak());
+        let headers = part.head().headers();
+        EntityTag::strong_of(headers)?;
         let rest = HeaderValue::try_from(format!("bytes={}-", range.end)).ok()?;
-        strong.then(|| [rest, tag.clone()])
+        Some([rest, headers.get(ETAG)?.clone()])
     }
 
     /// Keeps a part, together with the one that is there if they belong together. `key` is where the whole would be kept.
@@ -153,7 +145,7 @@ where
         let whole = length.is_some_and(|length| announced.is_none_or(|announced| announced == length));
         let fits = length.is_some_and(|length| length <= self.shared.settings.max_body as u64);
         if let Some(entry) = &self.slot.entry
-            && !same_content(entry.head().headers(), head.headers())
+            && !validation::selects_also(entry.head().headers(), head.headers())
         {
             // The whole that is stored is of another content, or may be.
             self.shared.remove(self.slot.key.clone());
@@ -227,27 +219,17 @@ fn fits_behind(part: &HeaderMap, rest: &response::Parts) -> Option<u64> {
     let (has, comes) = (ContentRange::of(part)?, ContentRange::of(&rest.headers)?);
     let (range, behind, length) = (has.range?, comes.range?, has.length?);
     let touches = behind.start == range.end && behind.end == length && comes.length == Some(length);
-    (rest.status == StatusCode::PARTIAL_CONTENT && touches && same_content(part, &rest.headers)).then_some(length)
-}
-
-/// Whether two parts are of the same bytes: both have the same strong entity tag.
-fn same_content(one: &HeaderMap, other: &HeaderMap) -> bool {
-    let tag = |headers| HeaderMap::get(headers, ETAG).and_then(EntityTag::parse);
-    matches!((tag(one), tag(other)), (Some(one), Some(other)) if one.strong_eq(&other))
+    (rest.status == StatusCode::PARTIAL_CONTENT && touches && validation::selects_also(part, &rest.headers))
+        .then_some(length)
 }
 
 /// §3.4: the fields of the newer part take the place of the older's.
 fn whole_headers(older: &HeaderMap, newer: &HeaderMap, length: u64) -> HeaderMap {
-    let mut headers = validation::freshened(older, newer);
+    let mut headers = renewed(older, newer);
     headers.remove(CONTENT_RANGE);
     DIGESTS.iter().for_each(|name| {
         headers.remove(name);
     });
-    // The stored age is said anew each time; the newer part's is how old the whole is.
-    headers.remove(AGE);
-    if let Some(age) = newer.get(AGE) {
-        headers.insert(AGE, age.clone());
-    }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers
 }
@@ -256,9 +238,8 @@ fn whole_headers(older: &HeaderMap, newer: &HeaderMap, length: u64) -> HeaderMap
 fn combined(older: &Entry, newer: &Entry, limit: u64) -> Option<Entry> {
     let (old, new) = (older.head(), newer.head());
     let (had, has) = (ContentRange::of(old.headers())?, ContentRange::of(new.headers())?);
-    let same_variant =
-        old.selecting().map(crate::entry::Variant::fields) == new.selecting().map(crate::entry::Variant::fields);
-    if !same_content(old.headers(), new.headers()) || !same_variant || had.length != has.length {
+    let same_variant = old.selecting().map(Variant::fields) == new.selecting().map(Variant::fields);
+    if !validation::selects_also(old.headers(), new.headers()) || !same_variant || had.length != has.length {
         return None;
     }
     let (a, b) = (had.range?, has.range?);

@@ -58,9 +58,7 @@ where
         let acts = !invalidation::is_safe(&head.method) && self.policy.admit(head) != Admission::Admit;
         let change = acts.then(|| {
             let mut request = head_of(&head.method, &head.uri, &head.headers);
-            request.method = Method::GET;
-            let key = self.key(&mut request, &Bytes::new());
-            request.method = head.method.clone();
+            let key = self.key_of_get(&mut request, &Bytes::new());
             Change { requested_at: self.now(), began: self.purges.begin(&request, key.as_ref()), request }
         });
         Pass { status, change }
@@ -93,7 +91,7 @@ where
                 return Fill::beside(self.clone(), slot, request, requested_at, began).settle(storage, parts, body);
             }
         }
-        dated(&mut parts, self.now());
+        dated(&mut parts.headers, self.now());
         let mut response = Response::from_parts(parts, CacheBody::passed(body));
         announce(&mut response, status);
         response

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{
@@ -69,7 +70,7 @@ impl<St, F, P> Shared<St, F, P> {
         self.respond_kept(entry, key, body, now, status)
     }
 
-    pub(super) fn respond_kept(
+    fn respond_kept(
         &self,
         entry: &Entry,
         key: &Key,
@@ -170,6 +171,19 @@ impl<St, F, P> Shared<St, F, P> {
         let piece = range.clone().map(|range| data.slice(range.start as usize..range.end as usize));
         let content = ContentRange { range, length: Some(length) };
         let Some(piece) = piece else { return self.nothing_of(entry, &content, status) };
+        self.respond_part(entry, key, piece, &content, now, status)
+    }
+
+    /// 206: a piece of what is kept, and where it lies.
+    pub(super) fn respond_part(
+        &self,
+        entry: &Entry,
+        key: &Key,
+        piece: Bytes,
+        content: &ContentRange,
+        now: SystemTime,
+        status: CacheStatus,
+    ) -> Response<Served> {
         let size = piece.len();
         let mut response = self.respond_kept(entry, key, Served::Part(Some(piece)), now, status);
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;

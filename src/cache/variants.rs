@@ -30,9 +30,7 @@ impl<St: Store, F, P> Shared<St, F, P> {
     pub(super) fn offered(&self, slot: &Slot, request: &Parts) -> Vec<Entry> {
         let First::Stored(first) = &slot.first else { return Vec::new() };
         let Some(variant) = first.head().selecting() else { return Vec::new() };
-        let tagged = |entry: &Entry| {
-            entry.head().headers().get(ETAG).and_then(EntityTag::parse).is_some_and(|tag| !tag.is_weak())
-        };
+        let tagged = |entry: &Entry| EntityTag::strong_of(entry.head().headers()).is_some();
         let siblings =
             variant.siblings().iter().rev().filter(|sibling| sibling.etag().is_some()).filter_map(|sibling| {
                 let peeked = self.store.peek(&variant_key(&slot.primary, &variant.beside(sibling)));
@@ -84,7 +82,7 @@ where
         times: [SystemTime; 2],
     ) {
         let Some(known) = slot.first.variant().filter(|known| !known.siblings().is_empty()) else { return };
-        let Some(tag) = update.get(ETAG).and_then(EntityTag::parse).filter(|tag| !tag.is_weak()) else { return };
+        let Some(tag) = EntityTag::strong_of(update) else { return };
         let selected = |etag: &[u8]| EntityTag::parse(etag).is_some_and(|etag| etag.strong_eq(&tag));
         let siblings = known.siblings().iter().filter(|sibling| sibling.etag().is_some_and(selected));
         let keys: Vec<_> = siblings

@@ -1,6 +1,6 @@
 //! What a request wants of an answer.
 
-use http::{HeaderMap, Method, request::Parts};
+use http::{Method, request::Parts};
 
 use crate::header::{
     cache_control::RequestDirectives,
@@ -43,13 +43,5 @@ impl Asks {
         let ranges = if ranged && head.method == Method::GET { range::parse(&head.headers) } else { None };
         origin |= ranged && ranges.is_none() && head.method != Method::HEAD;
         Self { directives, wants: Wants { ranges, conditional }, origin }
-    }
-}
-
-impl Wants {
-    /// Those of a request whose body decides, and whose ranges don't.
-    pub(super) fn conditions(headers: &HeaderMap) -> Self {
-        let conditional = headers.keys().any(|name| matches!(name.as_str(), "if-none-match" | "if-modified-since"));
-        Self { ranges: None, conditional }
     }
 }

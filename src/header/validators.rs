@@ -31,6 +31,11 @@ impl<'a> EntityTag<'a> {
         rest.is_empty().then_some(tag)
     }
 
+    /// The tag of a response, if it has a valid one that is strong.
+    pub(crate) fn strong_of(headers: &'a HeaderMap) -> Option<Self> {
+        headers.get(header::ETAG).and_then(Self::parse).filter(|tag| !tag.weak)
+    }
+
     /// Whether the tag is weak: the content may differ in what does not matter (RFC 9110 §8.8.1).
     #[must_use]
     pub const fn is_weak(&self) -> bool {

@@ -29,8 +29,10 @@ pub(crate) fn selects(update: &HeaderMap, stored: &HeaderMap) -> bool {
 /// §4.3.4: whether a 304 speaks of *another* stored response than the one that was asked about: only a strong validator that both
 /// have says so.
 pub(crate) fn selects_also(update: &HeaderMap, stored: &HeaderMap) -> bool {
-    let tag = |headers| HeaderMap::get(headers, ETAG).and_then(EntityTag::parse);
-    matches!((tag(update), tag(stored)), (Some(update), Some(stored)) if update.strong_eq(&stored))
+    match (EntityTag::strong_of(update), EntityTag::strong_of(stored)) {
+        (Some(update), Some(stored)) => update == stored,
+        (_, _) => false,
+    }
 }
 
 /// What a 200 to HEAD says of a stored answer to GET (§4.3.5).
