@@ -1,5 +1,9 @@
 //! What unsafe requests do to what is kept (§4.4), and what of their answers is kept (RFC 9110 §9.3.3).
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
 use super::{BROKEN, FRESH, Field, Found, Fresh, Nothing, STRONG, Site, reply, said};
 use crate::proxy::message::Message;
 
@@ -159,7 +163,7 @@ async fn the_uris_that_the_answer_names_on_the_same_host_are_invalidated() {
             ("", false),
         ] {
             for method in ["POST", "PUT"] {
-                let address = std::sync::Arc::new(std::sync::OnceLock::<String>::new());
+                let address = Arc::new(std::sync::OnceLock::<String>::new());
                 let known = address.clone();
                 let site = Site::new(move |request, number| match is_get(request) {
                     true => reply(200, &[FRESH], &number.to_string()),
@@ -181,18 +185,23 @@ async fn the_uris_that_the_answer_names_on_the_same_host_are_invalidated() {
     }
 }
 
+/// The first GET waits for a permit; each is answered by its number, and what changes something by nothing.
+async fn holding_the_first() -> (Site, Arc<Semaphore>) {
+    Site::holding(
+        &[],
+        |request, number| is_get(request) && number == 1,
+        |request, number| match is_get(request) {
+            true => reply(200, &[FRESH], &number.to_string()),
+            false => reply(200, &[], ""),
+        },
+    )
+    .await
+}
+
 #[tokio::test]
 async fn what_was_asked_for_before_a_change_is_not_kept_after_it() {
     for method in UNSAFE {
-        let (site, gate) = Site::holding(
-            &[],
-            |request, number| is_get(request) && number == 1,
-            |request, number| match is_get(request) {
-                true => reply(200, &[FRESH], &number.to_string()),
-                false => reply(200, &[], ""),
-            },
-        )
-        .await;
+        let (site, gate) = holding_the_first().await;
         let asked = site.get("/a", &[]);
         let changed = async {
             site.reached(1).await;
@@ -209,15 +218,7 @@ async fn what_was_asked_for_before_a_change_is_not_kept_after_it() {
 
 #[tokio::test]
 async fn who_asks_after_a_change_does_not_share_what_was_asked_for_before() {
-    let (site, gate) = Site::holding(
-        &[],
-        |request, number| is_get(request) && number == 1,
-        |request, number| match is_get(request) {
-            true => reply(200, &[FRESH], &number.to_string()),
-            false => reply(200, &[], ""),
-        },
-    )
-    .await;
+    let (site, gate) = holding_the_first().await;
     let before = site.get("/a", &[]);
     let after = async {
         site.reached(1).await;
