@@ -24,6 +24,7 @@
 //! - [`policy`]: what may be kept, for how long, and when it may be served.
 //! - [`store`]: where it is kept.
 //! - [`llm`]: the three of them set up for LLM APIs.
+//! - [`breaker`]: a circuit breaker, to use by itself.
 //! - [`guide`]: how the house is built, and recipes.
 //!
 //! # Features
@@ -38,6 +39,7 @@
 //! [tower]: https://docs.rs/tower
 
 pub mod body;
+pub mod breaker;
 pub mod cache;
 pub mod clock;
 mod coalesce;
