@@ -1,11 +1,12 @@
 //! A circuit breaker: after failures, calls are refused for a while instead of being sent to what is down.
 //!
 //! ```text
-//!            failures, slow calls                open time is over
-//!   Closed ───────────────────────► Open ◄──────────────────────────► HalfOpen
-//!      ▲                                     a probe failed               │
-//!      └──────────────────────────────────────────────────────────────────┘
-//!                              `probes` successes in a row
+//!             failures, slow calls             open time is over
+//!    Closed ───────────────────────► Open ───────────────────────► HalfOpen
+//!      ▲                              ▲        a probe failed        │  │
+//!      │                              └──────────────────────────────┘  │
+//!      └────────────────────────────────────────────────────────────────┘
+//!                          `probes` successes in a row
 //! ```
 //!
 //! While closed, everything passes. It opens after a row of failures, or when too large a part of the calls in a rolling window
@@ -35,8 +36,8 @@
 //! Transitions are exact: each happens once, and a result counts only for the period that its call was admitted in. What was
 //! admitted before the breaker opened, or in an earlier half-open period, changes nothing when it ends.
 //!
-//! The counts of the window are kept without a lock. When threads meet at the border between two tenths of a window, a call may
-//! be counted in the wrong one.
+//! The counts of the window are kept without a lock. A thread that is held up between finding a tenth of the window and adding
+//! its call to it may add it to the tenth that has taken its place, of a later closed period even: one call too many.
 
 mod circuit;
 mod permit;
