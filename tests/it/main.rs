@@ -2,5 +2,6 @@
 
 mod cache;
 mod proxy;
+mod redis_support;
 mod reqwest;
 mod support;

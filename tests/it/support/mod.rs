@@ -3,6 +3,7 @@
 mod body;
 mod exchange;
 mod origin;
+pub(crate) mod redis;
 mod socket;
 mod store;
 mod waker;
