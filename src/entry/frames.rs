@@ -15,13 +15,22 @@ pub struct Frames {
     /// Where each frame ends; empty if the body is to be sent in one.
     ends: Option<Arc<[usize]>>,
     trailers: Option<Arc<HeaderMap>>,
+    /// The bytes of memory that `data` keeps besides its own, being a slice of something larger.
+    beside: usize,
 }
 
 impl Frames {
     /// A body of one frame; the bytes are taken as they are.
     #[must_use]
     pub fn whole(data: Bytes) -> Self {
-        Self { data, ends: None, trailers: None }
+        Self::from_parts(data, Vec::new(), None, 0)
+    }
+
+    /// The ends rise to the length of the data, or there are none. `beside` counts what the data keeps in memory besides its
+    /// own bytes.
+    pub(super) fn from_parts(data: Bytes, ends: Vec<usize>, trailers: Option<HeaderMap>, beside: usize) -> Self {
+        let ends = (!ends.is_empty()).then(|| ends.into());
+        Self { data, ends, trailers: trailers.map(Arc::new), beside }
     }
 
     /// All bytes of the body.
@@ -34,6 +43,11 @@ impl Frames {
     #[must_use]
     pub fn trailers(&self) -> Option<&HeaderMap> {
         self.trailers.as_deref()
+    }
+
+    /// Where each frame ends; empty if the body is sent in one.
+    pub(super) fn ends(&self) -> &[usize] {
+        self.ends.as_deref().unwrap_or_default()
     }
 
     /// How many frames there are.
@@ -57,7 +71,7 @@ impl Frames {
     #[must_use]
     pub fn size(&self) -> usize {
         let trailers = self.trailers.as_deref().map_or(0, super::head::fields_size);
-        self.data.len() + self.ends.as_ref().map_or(0, |ends| size_of_val(&**ends)) + trailers
+        self.data.len() + self.beside + size_of_val(self.ends()) + trailers
     }
 }
 
@@ -95,8 +109,8 @@ impl FramesBuilder {
     /// The finished body.
     #[must_use]
     pub fn finish(self) -> Frames {
-        let ends = self.ends.filter(|ends| ends.len() > 1).map(Into::into);
-        Frames { data: self.data.freeze(), ends, trailers: self.trailers.map(Arc::new) }
+        let ends = self.ends.filter(|ends| ends.len() > 1).unwrap_or_default();
+        Frames::from_parts(self.data.freeze(), ends, self.trailers, 0)
     }
 }
 

@@ -26,6 +26,11 @@ impl Head {
     #[must_use]
     pub fn new(status: StatusCode, mut headers: HeaderMap, lifetime: Lifetime) -> Self {
         compact(&mut headers);
+        Self::uncopied(status, headers, lifetime)
+    }
+
+    /// The same with the fields as they are: for values whose memory is kept, and counted, whatever becomes of the head.
+    pub(super) fn uncopied(status: StatusCode, headers: HeaderMap, lifetime: Lifetime) -> Self {
         Self { status, headers, lifetime, tags: Box::default(), variant: None }
     }
 
@@ -98,7 +103,8 @@ pub(super) fn fields_size(headers: &HeaderMap) -> usize {
     text + headers.len() * SLOT + headers.capacity() * 4
 }
 
-fn compact(headers: &mut HeaderMap) {
+/// Copies the values into one piece of memory of their own.
+pub(super) fn compact(headers: &mut HeaderMap) {
     let total = headers.values().map(HeaderValue::len).sum();
     let mut text = BytesMut::with_capacity(total);
     headers.values().for_each(|value| text.extend_from_slice(value.as_bytes()));

@@ -20,6 +20,16 @@ pub(crate) struct Sibling {
 }
 
 impl Sibling {
+    /// The values that its variant's fields had, in their order, and its `ETag`.
+    pub(super) fn new(values: Box<[Option<Vec<u8>>]>, etag: Option<Vec<u8>>) -> Self {
+        Self { values, etag }
+    }
+
+    /// The values of the fields; `None` where one was absent.
+    pub(super) fn values(&self) -> &[Option<Vec<u8>>] {
+        &self.values
+    }
+
     /// Its `ETag`, as the origin wrote it.
     pub(crate) fn etag(&self) -> Option<&[u8]> {
         self.etag.as_deref()
@@ -33,6 +43,11 @@ impl Variant {
     #[must_use]
     pub fn of(names: &[HeaderName], request: &HeaderMap, generation: u64) -> Self {
         let fields = names.iter().map(|name| (name.clone(), vary::normalized(request, name))).collect();
+        Self::from_parts(fields, generation)
+    }
+
+    /// A variant without siblings.
+    pub(super) fn from_parts(fields: Box<[(HeaderName, Option<Vec<u8>>)]>, generation: u64) -> Self {
         Self { fields, generation, siblings: Box::default() }
     }
 
@@ -46,14 +61,14 @@ impl Variant {
     #[must_use]
     pub fn like(&self, request: &HeaderMap) -> Self {
         let fields = self.fields.iter().map(|(name, _)| (name.clone(), vary::normalized(request, name))).collect();
-        Self { fields, generation: self.generation, siblings: Box::default() }
+        Self::from_parts(fields, self.generation)
     }
 
     /// The same fields with a sibling's values.
     pub(crate) fn beside(&self, sibling: &Sibling) -> Self {
         let names = self.fields.iter().map(|(name, _)| name.clone());
-        let fields = names.zip(sibling.values.iter().cloned()).collect();
-        Self { fields, generation: self.generation, siblings: Box::default() }
+        let fields = names.zip(sibling.values().iter().cloned()).collect();
+        Self::from_parts(fields, self.generation)
     }
 
     /// Whether the other is of the same generation, by the same fields.
@@ -90,7 +105,7 @@ impl Variant {
         let values: Box<[_]> = other.fields.iter().map(|(_, value)| value.clone()).collect();
         let mut siblings: Vec<_> = std::mem::take(&mut self.siblings).into_vec();
         siblings.retain(|sibling| sibling.values != values);
-        siblings.push(Sibling { values, etag: etag.map(Vec::from) });
+        siblings.push(Sibling::new(values, etag.map(Vec::from)));
         let excess = siblings.len().saturating_sub(most);
         let dropped = siblings.drain(..excess).collect();
         self.siblings = siblings.into();
