@@ -3,6 +3,9 @@
 //! Entries are cheap to clone and never change: what looks like a change (a 304 that freshens an entry) makes a new one that
 //! shares the body.
 
+#[cfg(feature = "codec")]
+#[cfg_attr(docsrs, doc(cfg(feature = "codec")))]
+pub mod codec;
 mod frames;
 mod head;
 mod lifetime;
