@@ -23,8 +23,8 @@
 //! - [`fingerprint`]: what makes two requests the same.
 //! - [`policy`]: what may be kept, for how long, and when it may be served.
 //! - [`store`]: where it is kept.
-//! - [`llm`]: the three of them set up for LLM APIs.
 //! - [`breaker`]: a circuit breaker, to use by itself.
+//! - [`llm`]: the three of them set up for LLM APIs.
 //! - [`guide`]: how the house is built, and recipes.
 //!
 //! # Features
@@ -33,6 +33,9 @@
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `redis` | [`store::Redis`], entries that many processes share, and the way to Redis |
+//! | `encryption` | entries that are encrypted where they are kept |
+//! | `codec` | [`entry::codec`], entries as bytes, for far stores of your own |
 //! | `reqwest` | `CacheLayer` as a `reqwest_middleware::Middleware` |
 //! | `conformance` | `store::conformance`, the suite that every store passes |
 //!
@@ -51,6 +54,9 @@ pub mod header;
 pub mod key;
 pub mod llm;
 pub mod policy;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub mod redis;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 pub mod stats;

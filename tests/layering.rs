@@ -8,7 +8,7 @@ use std::{
 /// Lowest first; modules of one rank never import each other, but for those of rank 0.
 const RANKS: &[&[&str]] = &[
     &["error", "clock", "key", "tag", "header", "entry", "body", "breaker"],
-    &["fingerprint", "policy"],
+    &["fingerprint", "policy", "redis"],
     &["store"],
     &["coalesce", "stats"],
     &["cache"],

@@ -1,0 +1,295 @@
+//! The way to Redis: standalone, behind Sentinels, or a Cluster, with TLS (feature `redis`).
+//!
+//! A [`Client`] is what the layers that use Redis share. It has one multiplexed connection to each node and connects in the
+//! background, so that nothing waits for Redis to be there. Each call has a deadline, and a [`Breaker`](crate::breaker) that
+//! refuses at once while Redis is known to be gone; it is a task of its own, and no request, that finds out when Redis is back.
+//!
+//! ```no_run
+//! use larder::{redis::Client, store::Redis};
+//!
+//! # fn main() -> Result<(), larder::ConfigError> {
+//! let client = Client::new("redis://:secret@127.0.0.1:6379/0")?;
+//! let responses = Redis::builder(client.clone()).space("responses").build()?;
+//! let users = Redis::builder(client).space("users").build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # URLs
+//!
+//! | URL | what it means |
+//! |---|---|
+//! | `redis://[user][:password]@host[:port][/db]` | one server; `valkey://` is the same |
+//! | `rediss://…`, or `redis://…?ssl=true` | with TLS |
+//! | `unix:///path/to/socket[?db=0&user=…&pass=…]` | a server behind a Unix socket |
+//! | `redis://[user][:password]@s1[:26379],s2,…[/db]?sentinel=NAME` | the master that these Sentinels know by this name; the login is the master's, that of the Sentinels is in `sentinel_username` and `sentinel_password` |
+//! | `redis://[user][:password]@n1[:6379],n2,…?cluster_enabled=true` | a Cluster, by some of its nodes |
+//!
+//! With TLS a process needs a `CryptoProvider` of rustls. If none is installed when a client is built, *ring*'s is.
+
+mod builder;
+mod keeper;
+mod link;
+mod listen;
+mod target;
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use ::redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+pub use self::builder::ClientBuilder;
+use self::link::Dial;
+pub(crate) use self::{
+    link::Link,
+    listen::{Heard, listen},
+};
+use crate::{ConfigError, breaker::Breaker};
+
+/// How long a connection is used at least before a server that refuses to write is looked for anew.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// The way to one Redis; clones share its connections and its breaker.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    dial: Dial,
+    response_timeout: Duration,
+    connections: usize,
+    breaker: Breaker,
+    state: watch::Sender<State>,
+    /// Whether a task is about to bring the connection back.
+    keeping: AtomicBool,
+    timeouts: AtomicU64,
+    errors: AtomicU64,
+}
+
+/// The connection.
+#[derive(Clone)]
+enum State {
+    /// Nobody has asked for it, or it is being opened.
+    Pending,
+    Up(Arc<Links>),
+    /// The last try to open it failed.
+    Down(Arc<RedisError>),
+}
+
+struct Links {
+    links: Vec<Link>,
+    next: AtomicUsize,
+    since: Instant,
+}
+
+impl Links {
+    fn pick(&self) -> Option<Link> {
+        let at = if self.links.len() > 1 { self.next.fetch_add(1, Ordering::Relaxed) % self.links.len() } else { 0 };
+        self.links.get(at).cloned()
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It is known that there will be none.
+    Refused,
+    /// It didn't come in time.
+    Late,
+    /// There is no connection, or it broke, or Redis says no.
+    Failed(Arc<RedisError>),
+}
+
+/// What a client went through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report {
+    pub(crate) breaker: crate::breaker::Snapshot,
+    pub(crate) timeouts: u64,
+    pub(crate) errors: u64,
+}
+
+impl Client {
+    /// A client of the Redis at a [URL](self#urls), with the default settings.
+    ///
+    /// Nothing is connected yet: that begins with the first call.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the URL can't be read.
+    pub fn new(url: &str) -> Result<Self, ConfigError> {
+        Self::builder(url).build()
+    }
+
+    /// The settings of a client of the Redis at a [URL](self#urls).
+    pub fn builder(url: &str) -> ClientBuilder {
+        ClientBuilder::new(url)
+    }
+
+    /// How long a call may take.
+    pub(crate) fn response_timeout(&self) -> Duration {
+        self.0.response_timeout
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.0.dial.target.topology == target::Topology::Cluster
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        Report {
+            breaker: self.0.breaker.snapshot(now()),
+            timeouts: self.0.timeouts.load(Ordering::Relaxed),
+            errors: self.0.errors.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Asks Redis, within a time.
+    pub(crate) async fn call<T, F>(&self, within: Duration, ask: impl FnOnce(Link) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let inner = &self.0;
+        let Some(permit) = inner.breaker.try_pass(now()) else {
+            // Whoever opened it may have had no runtime, or one that is gone.
+            inner.keep();
+            return Err(Failure::Refused);
+        };
+        let mut used = None;
+        let asked = async {
+            let links = inner.links().await?;
+            let link = links.pick();
+            used = Some(links);
+            match link {
+                Some(link) => ask(link).await.map_err(Arc::new),
+                None => Err(Arc::new(RedisError::from((ErrorKind::Client, "there is no connection")))),
+            }
+        };
+        match timeout(within, asked).await {
+            Ok(Ok(answer)) => {
+                permit.success(now());
+                Ok(answer)
+            }
+            Ok(Err(error)) => {
+                inner.errors.fetch_add(1, Ordering::Relaxed);
+                if is_fault(&error) {
+                    permit.failure(now());
+                } else {
+                    permit.success(now());
+                }
+                if let Some(links) = used {
+                    inner.doubt(&links, &error);
+                }
+                Err(Failure::Failed(error))
+            }
+            Err(_) => {
+                inner.timeouts.fetch_add(1, Ordering::Relaxed);
+                permit.failure(now());
+                Err(Failure::Late)
+            }
+        }
+    }
+
+    /// Which server has which keys: another answer says that keys may have moved.
+    pub(crate) async fn slots(&self) -> Result<Value, Failure> {
+        if !self.is_cluster() {
+            return Ok(Value::Nil);
+        }
+        let mut slots = ::redis::cmd("CLUSTER");
+        slots.arg("SLOTS");
+        self.call(self.0.dial.connect_timeout, async move |mut link| link.query(&slots).await).await
+    }
+
+    /// A connection of its own to each server that may hold a key.
+    pub(crate) async fn masters(&self) -> Result<Vec<Link>, Failure> {
+        let Self(inner) = self;
+        let within = inner.dial.connect_timeout;
+        if !self.is_cluster() {
+            return Ok(vec![self.call(within, async |link| Ok(link)).await?]);
+        }
+        let mut masters = Vec::new();
+        for (host, port) in keeper::masters_of(&self.slots().await?) {
+            match timeout(within, inner.dial.open_node(host, port)).await {
+                Ok(Ok(link)) => masters.push(link),
+                Ok(Err(error)) => return Err(Failure::Failed(Arc::new(error))),
+                Err(_) => return Err(Failure::Late),
+            }
+        }
+        Ok(masters)
+    }
+
+    /// Whether there is a connection that answers.
+    pub(crate) async fn ping(&self) -> Result<(), Failure> {
+        self.call(self.0.response_timeout, async |mut link| link.ping().await).await
+    }
+}
+
+impl Inner {
+    /// The connection, as soon as there is one; or why there is none.
+    async fn links(self: &Arc<Self>) -> Result<Arc<Links>, Arc<RedisError>> {
+        if let State::Up(links) = &*self.state.borrow() {
+            return Ok(links.clone());
+        }
+        let mut state = self.state.subscribe();
+        loop {
+            self.keep();
+            match &*state.borrow_and_update() {
+                State::Up(links) => return Ok(links.clone()),
+                State::Down(error) => return Err(error.clone()),
+                State::Pending => {}
+            }
+            if state.changed().await.is_err() {
+                return Err(Arc::new((ErrorKind::Client, "the client is gone").into()));
+            }
+        }
+    }
+
+    /// Lets go of a connection that broke, or that leads to a server which is no master any more.
+    fn doubt(self: &Arc<Self>, used: &Arc<Links>, error: &RedisError) {
+        let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) && used.since.elapsed() > SETTLED;
+        let one_server = self.dial.target.topology != target::Topology::Cluster;
+        let broken = one_server && (error.is_unrecoverable_error() || error.kind() == ErrorKind::Parse);
+        if !(demoted || broken) {
+            return;
+        }
+        let dropped = self.state.send_if_modified(|state| {
+            let current = matches!(state, State::Up(links) if Arc::ptr_eq(links, used));
+            if current {
+                *state = State::Pending;
+            }
+            current
+        });
+        if dropped {
+            tracing::debug!(error = error as &dyn std::error::Error, "a connection to Redis is given up");
+            self.keep();
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("target", &self.0.dial.target).finish_non_exhaustive()
+    }
+}
+
+/// Whether an error says that Redis doesn't work, rather than that it didn't like what it was asked.
+fn is_fault(error: &RedisError) -> bool {
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown};
+    let kind = error.kind();
+    if let ErrorKind::Server(kind) = kind {
+        return matches!(kind, BusyLoading | MasterDown | ClusterDown);
+    }
+    kind != ErrorKind::Extension || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
