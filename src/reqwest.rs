@@ -33,7 +33,10 @@ impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
         let request: http::Request<Body> = request.try_into().map_err(Error::Reqwest)?;
         let (stale, miss) = match self.lookup(request).await {
             Lookup::Answer(response) => return Ok(located(response.map(Body::wrap), url)),
-            Lookup::Stale(response, miss) => (Some(response), miss),
+            Lookup::Stale(response, mut miss) => match miss.may_refresh().await {
+                true => (Some(response), miss),
+                false => return Ok(located(response.map(Body::wrap), url)),
+            },
             Lookup::Miss(miss) => (None, miss),
             Lookup::Bypass(request, pass) => {
                 let response = next.run(restored(request, bare)?, extensions).await?;

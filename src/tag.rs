@@ -98,6 +98,15 @@ impl Selector {
         Self::Label(Pattern::new(pattern))
     }
 
+    /// Whether an entry with this key and these tags may be meant. The variants of an answer, and its parts, have keys of their
+    /// own, but its label.
+    pub(crate) fn may_mean(&self, key: &Key, tags: &[Tag]) -> bool {
+        match self {
+            Self::Key(parent) => parent.label() == key.label(),
+            Self::Tag(_) | Self::Label(_) | Self::All => self.matches(key, tags),
+        }
+    }
+
     /// Whether an entry with this key and these tags is meant.
     #[must_use]
     pub fn matches(&self, key: &Key, tags: &[Tag]) -> bool {
@@ -121,19 +130,25 @@ impl Selector {
 /// assert!(!pattern.matches("chat:claude"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(Arc<[u8]>);
+pub struct Pattern(Arc<str>);
 
 impl Pattern {
     /// Any text is a pattern; a set that is not closed reaches to the pattern's end.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self(text.as_bytes().into())
+        Self(text.into())
+    }
+
+    /// The text that every label that matches begins with.
+    #[cfg(feature = "redis")]
+    pub(crate) fn beginning(&self) -> &str {
+        self.0.split(['*', '?', '[', '\\']).next().unwrap_or_default()
     }
 
     /// Whether the whole label matches. Takes at most `label × pattern` steps, and no stack.
     #[must_use]
     pub fn matches(&self, label: &str) -> bool {
-        let (pattern, label) = (&*self.0, label.as_bytes());
+        let (pattern, label) = (self.0.as_bytes(), label.as_bytes());
         let (mut p, mut l) = (0, 0);
         let mut star: Option<(usize, usize)> = None;
         while l < label.len() {
@@ -151,6 +166,13 @@ impl Pattern {
             }
         }
         pattern[p..].iter().all(|&sign| sign == b'*')
+    }
+}
+
+/// As it was given.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

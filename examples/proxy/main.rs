@@ -15,14 +15,16 @@ mod access_log;
 mod demo;
 mod forward;
 mod interim;
+mod name;
 mod options;
 mod problem;
 mod server;
+mod stores;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Context as _;
-use http::{HeaderName, header::HOST};
+use http::HeaderName;
 use larder::{
     CacheLayer,
     fingerprint::{RequestFingerprint, Scope},
@@ -34,6 +36,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::{
     forward::Forward,
+    name::ByHost,
     options::{Options, Profile},
 };
 
@@ -66,12 +69,11 @@ fn run(options: &Options) -> anyhow::Result<()> {
     builder.enable_all().build().context("the runtime could not be started")?.block_on(serve(options))
 }
 
-/// What a shared cache keeps by: RFC 9111 says what `Authorization` forbids, but nothing of other fields that carry keys. The
-/// host that the client named counts, for the upstream hears of it and may answer by it.
+/// What a shared cache keeps by: RFC 9111 says what `Authorization` forbids, but nothing of other fields that carry keys.
 fn http_fingerprint() -> RequestFingerprint {
     let keys = ["proxy-authorization", "x-api-key", "api-key", "x-goog-api-key"];
     let scope = Scope::credential_in(keys.map(HeaderName::from_static));
-    RequestFingerprint::new().header(HOST).scope(scope)
+    RequestFingerprint::new().scope(scope)
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
@@ -91,11 +93,11 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     if options.demo {
         println!("{}", demo::curl_lines(address));
     }
-    let store = options.store.open(options.max_body)?;
+    let store = stores::open(&options.store, &options.stores())?;
     match options.profile {
         Profile::Llm => {
             let policy = llm::policy(options.ttl, options.stale_while_revalidate, options.stale_if_error);
-            let fingerprint = llm::Fingerprint::new().rest(http_fingerprint());
+            let fingerprint = ByHost::new(address, http_fingerprint(), |plain| llm::Fingerprint::new().rest(plain));
             let cache = llm::layer(store, options.ttl)
                 .fingerprint(fingerprint)
                 .policy(policy)
@@ -108,7 +110,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .stale_while_revalidate(options.stale_while_revalidate)
                 .stale_if_error(options.stale_if_error);
             let cache = CacheLayer::builder(store)
-                .fingerprint(http_fingerprint())
+                .fingerprint(ByHost::new(address, http_fingerprint(), |plain| plain))
                 .policy(policy)
                 .max_body(options.max_body)
                 .try_build()?;

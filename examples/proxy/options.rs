@@ -1,6 +1,6 @@
 //! The command line. A bad value ends the program with a message that names the flag and what it takes.
 
-use std::{net::SocketAddr, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{
@@ -11,7 +11,8 @@ use http::{
     Uri,
     uri::{Authority, Scheme},
 };
-use larder::{ConfigError, store::Memory};
+
+use crate::stores::{self, StoreUrl};
 
 /// A caching reverse proxy for LLM APIs and plain HTTP.
 #[derive(Debug, Parser)]
@@ -34,9 +35,34 @@ pub(crate) struct Options {
     #[arg(long, env = "LARDER_PROFILE", value_enum, default_value_t = Profile::Llm)]
     pub(crate) profile: Profile,
 
-    /// Where responses are kept
-    #[arg(long, env = "LARDER_STORE", value_name = "memory:SIZE", default_value = "memory:256MiB")]
-    pub(crate) store: StoreUrl,
+    // Not a doc comment, for the sake of the URL.
+    #[arg(
+        help = "Where responses are kept: memory:SIZE, or the URL of a Redis such as redis://127.0.0.1:6379; several, each in front of the next, are given nearest first, in the environment with spaces between",
+        long,
+        env = "LARDER_STORE",
+        value_name = "STORE",
+        default_value = "memory:256MiB",
+        value_delimiter = ' ',
+        hide_env_values = true
+    )]
+    pub(crate) store: Vec<StoreUrl>,
+
+    /// What every key in Redis begins with
+    #[arg(long, env = "LARDER_STORE_PREFIX", value_name = "TEXT", default_value = "larder")]
+    pub(crate) store_prefix: String,
+
+    /// How long a request waits for Redis
+    #[arg(long, env = "LARDER_STORE_TIMEOUT", value_name = "TIME", default_value = "50ms", value_parser = positive_time)]
+    pub(crate) store_timeout: Duration,
+
+    /// A file of certificates, as PEM, to trust when Redis is reached with TLS; the default is what the system trusts
+    #[arg(long, env = "LARDER_STORE_CA", value_name = "FILE")]
+    pub(crate) store_ca: Option<PathBuf>,
+
+    /// A file of keys, each 64 hexadecimal digits, with which entries in Redis are encrypted; the first is the current one, the
+    /// others still open what they closed
+    #[arg(long, env = "LARDER_STORE_KEYS", value_name = "FILE")]
+    pub(crate) store_keys: Option<PathBuf>,
 
     /// How long answers to generation requests are fresh
     #[arg(long, env = "LARDER_TTL", value_name = "TIME", default_value = "24h", value_parser = positive_time)]
@@ -83,6 +109,17 @@ impl Options {
         }
         options
     }
+
+    /// What they say of the stores.
+    pub(crate) fn stores(&self) -> stores::Settings {
+        stores::Settings {
+            max_body: self.max_body,
+            prefix: self.store_prefix.clone(),
+            timeout: self.store_timeout,
+            root_certificates: self.store_ca.clone(),
+            keys: self.store_keys.clone(),
+        }
+    }
 }
 
 /// What is cached.
@@ -92,36 +129,6 @@ pub(crate) enum Profile {
     Llm,
     /// GET and HEAD by RFC 9111.
     Http,
-}
-
-/// Room for an entry's fields beside its body.
-const ENTRY_HEAD: u64 = 64 * 1024;
-
-/// A store, as the command line names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StoreUrl {
-    Memory(u64),
-}
-
-impl StoreUrl {
-    /// Opens the store; entries of up to `max_body` bytes fit.
-    pub(crate) fn open(self, max_body: usize) -> Result<Memory, ConfigError> {
-        let Self::Memory(capacity) = self;
-        Memory::builder(capacity).max_entry(max_body as u64 + ENTRY_HEAD).build()
-    }
-}
-
-impl FromStr for StoreUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let takes = "takes memory:SIZE, such as memory:256MiB";
-        let given = text.strip_prefix("memory:").ok_or(takes)?;
-        let capacity = size(given).map_err(|error| format!("{takes}; {error}"))?;
-        // Said here, where the flag is named, rather than when the store is opened.
-        Memory::try_new(capacity).map_err(|error| error.to_string())?;
-        Ok(Self::Memory(capacity))
-    }
 }
 
 fn upstream(text: &str) -> Result<Uri, String> {
@@ -153,7 +160,7 @@ fn positive_time(text: &str) -> Result<Duration, String> {
         .and_then(|time| if time.is_zero() { Err("takes a time above zero, such as 24h".into()) } else { Ok(time) })
 }
 
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let size: Result<ByteSize, _> = text.parse();
     size.map(|size| size.as_u64()).map_err(|_| "a size is a number and a unit, such as 64KiB, 16MiB or 2GiB".into())
 }

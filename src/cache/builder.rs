@@ -92,6 +92,16 @@ impl<St, F, P> Builder<St, F, P> {
         self
     }
 
+    /// Whether one fetch serves all processes that share the store, and for how long a request waits for another process's
+    /// fetch before it makes its own. Only for stores that [know of other processes](Store::claim), such as
+    #[cfg_attr(feature = "redis", doc = "[`Redis`](crate::store::Redis).")]
+    #[cfg_attr(not(feature = "redis"), doc = "`Redis`.")]
+    /// `None`: each process fetches for itself. Default: 30 s.
+    pub fn coalesce_across(mut self, within: impl Into<Option<Duration>>) -> Self {
+        self.settings.across = within.into();
+        self
+    }
+
     /// For how long requests whose answer could not be kept are not held up for each other. Default: 60 s.
     pub fn uncacheable_for(mut self, time: Duration) -> Self {
         self.settings.uncacheable_for = time;
@@ -154,6 +164,10 @@ impl<St: Store, F: Fingerprint, P: Policy> Builder<St, F, P> {
             let problem = "zero would never wait for a store; take at least a millisecond";
             return Err(ConfigError::new("CacheLayer lookup_timeout", problem));
         }
+        if settings.across.is_some_and(|within| within.is_zero()) {
+            let problem = "zero would wait for nobody; take the time that the slowest answer needs, or None";
+            return Err(ConfigError::new("CacheLayer coalesce_across", problem));
+        }
         if settings.finish.is_some_and(|within| within.is_zero()) {
             let problem = "zero would finish no fetch; take the time that the slowest answer needs, or None";
             return Err(ConfigError::new("CacheLayer finish_fetches", problem));
@@ -167,7 +181,9 @@ impl<St: Store, F: Fingerprint, P: Policy> Builder<St, F, P> {
         self.fingerprint.validate()?;
         self.policy.validate()?;
         let Self { store, fingerprint, policy, settings } = self;
-        Ok(CacheLayer::from_shared(Shared::new(store, fingerprint, policy, settings)))
+        let shared = Shared::new(store, fingerprint, policy, settings);
+        shared.hear();
+        Ok(CacheLayer::from_shared(shared))
     }
 }
 
@@ -192,6 +208,7 @@ mod tests {
             (builder().max_variants(usize::MAX), "max_variants"),
             (builder().lookup_timeout(Duration::ZERO), "lookup_timeout"),
             (builder().finish_fetches(Duration::ZERO), "finish_fetches"),
+            (builder().coalesce_across(Duration::ZERO), "coalesce_across"),
             (builder().replay(Replay::Paced(0.0)), "replay"),
             (builder().replay(Replay::Paced(f64::NAN)), "replay"),
             (builder().replay(Replay::Paced(f64::INFINITY)), "replay"),

@@ -45,6 +45,14 @@ pub(crate) struct Miss<St, F, P, B> {
     pub(super) fill: Box<Fill<St, F, P>>,
 }
 
+impl<St: Store, F, P, B> Miss<St, F, P, B> {
+    /// Whether what was served stale is for this process to refresh.
+    #[cfg(feature = "reqwest")]
+    pub(crate) async fn may_refresh(&mut self) -> bool {
+        self.fill.may_refresh().await
+    }
+}
+
 impl<St, F, P, B> Miss<St, F, P, B> {
     pub(crate) fn split(self) -> (Request<ReplayBody<B>>, Box<Fill<St, F, P>>) {
         (self.request, self.fill)

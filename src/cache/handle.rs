@@ -10,7 +10,7 @@ use crate::{
     fingerprint::Fingerprint,
     policy::Policy,
     stats::Snapshot,
-    store::{Health, Result, Store, Usage},
+    store::{Health, Result, Store, Tier, Usage},
     tag::Selector,
 };
 
@@ -49,6 +49,12 @@ impl Handle {
         self.0.health().await
     }
 
+    /// What the store's tiers went through, the nearest first.
+    #[must_use]
+    pub fn tiers(&self) -> Vec<Tier> {
+        self.0.tiers()
+    }
+
     /// What the cache did so far.
     #[must_use]
     pub fn stats(&self) -> Snapshot {
@@ -68,6 +74,7 @@ trait Control: Send + Sync {
     fn usage(&self) -> BoxFuture<'_, Result<Usage>>;
     fn health(&self) -> BoxFuture<'_, Health>;
     fn stats(&self) -> Snapshot;
+    fn tiers(&self) -> Vec<Tier>;
 }
 
 impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
@@ -96,5 +103,9 @@ impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
 
     fn stats(&self) -> Snapshot {
         self.stats.snapshot()
+    }
+
+    fn tiers(&self) -> Vec<Tier> {
+        self.store.tiers()
     }
 }

@@ -12,6 +12,7 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
+    across::Others,
     ask::{Asked, Begun},
     body::Served,
     fill::{Fill, Miss, Question},
@@ -79,9 +80,10 @@ where
         B::Error: Into<BoxError>,
     {
         let mut looked_again = false;
+        let mut others = Others::new(self.settings.across);
         let mut deadline = self.deadline();
         loop {
-            let began = self.purges.begin(&asked.head, Some(&asked.key));
+            let began = self.note(&asked.head, Some(&asked.key));
             let slot = self.place_of(&mut asked, deadline).await;
             let now = self.now();
             let mut reason = slot.reason;
@@ -123,13 +125,18 @@ where
                     .map_or(Entered::Alone, Entered::Lead)
             };
             match entered {
-                Entered::Lead(lead) => {
+                Entered::Lead(mut lead) => {
                     // Somebody may have landed since the look-up. Once is enough: what is found then may differ for ever, with a
                     // store that makes its entries anew, or beside a variant that is still being fetched.
                     let again = joins && !slot.of_head && !std::mem::replace(&mut looked_again, true);
                     if again && self.peek(&asked.key, &asked.head).is_some_and(|now| now.differs_from(&slot)) {
                         continue;
                     }
+                    if joins && !self.may_fetch(&mut lead, &asked.flight(&slot), &slot, &mut others).await {
+                        deadline = self.deadline();
+                        continue;
+                    }
+                    let now = self.now();
                     return Lookup::Miss(self.miss(*asked, slot, reason, began, part, Some(lead), now));
                 }
                 Entered::Alone => return Lookup::Miss(self.miss(*asked, slot, reason, began, part, None, now)),

@@ -40,6 +40,7 @@
 //!
 //! [RFC 9211]: https://www.rfc-editor.org/rfc/rfc9211
 
+mod across;
 mod ask;
 mod body;
 mod builder;

@@ -21,7 +21,7 @@ use crate::{
     header::{cache_control::RequestDirectives, cache_status::CacheStatus},
     key::Key,
     policy::{Admission, Exchange, Policy, Storage, rfc9111::invalidation},
-    store::Store,
+    store::{self, Store},
 };
 
 /// A request that passes by the cache.
@@ -59,7 +59,7 @@ where
         let change = acts.then(|| {
             let mut request = head_of(&head.method, &head.uri, &head.headers);
             let key = self.key_of_get(&mut request, &Bytes::new());
-            Change { requested_at: self.now(), began: self.purges.begin(&request, key.as_ref()), request }
+            Change { requested_at: self.now(), began: self.note(&request, key.as_ref()), request }
         });
         Pass { status, change }
     }
@@ -112,7 +112,9 @@ where
     fn invalidate(self: &Arc<Self>, request: &mut Parts, now: SystemTime) -> Option<Key> {
         self.stats.invalidated.increment();
         let key = self.key(request, &Bytes::new());
-        self.flights.close_marked(self.purges.invalidate(request, key.as_ref(), now));
+        let marks = self.purges.invalidate(request, key.as_ref(), now);
+        self.flights.close_marked(marks);
+        self.store.announce(&store::Change::Invalidated(marks, now));
         if let Some(key) = &key {
             for key in [key.clone(), head_key(key), part_key(key)] {
                 self.remove(key);

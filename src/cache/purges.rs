@@ -2,13 +2,8 @@
 //! not served.
 
 use std::{
-    collections::VecDeque,
     fmt,
-    hash::{BuildHasher as _, RandomState},
-    sync::{
-        PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::SystemTime,
 };
 
@@ -16,27 +11,28 @@ use http::request::Parts;
 use quick_cache::sync::Cache;
 
 use super::slot::{head_key, part_key};
-use crate::{coalesce::Marks, entry::Entry, fingerprint::normalized, header::host::authority, key::Key, tag::Selector};
-
-/// How many purges are remembered. A fetch that has seen more of them pass is not stored, to be safe.
-const REMEMBERED: usize = 256;
+use crate::{
+    coalesce::Marks,
+    entry::Entry,
+    fingerprint::normalized,
+    header::host::authority,
+    key::{Key, KeyBuilder},
+    store::{Fence, Recent, Seen},
+    tag::Selector,
+};
 
 /// For how many URIs it is remembered that they were invalidated. What the request that changed one can be answered with is
 /// removed from the store besides; this is for what other credentials can be answered with.
 const TARGETS: usize = 65_536;
 
 pub(super) struct Purges {
-    /// How many purges there have been.
-    count: AtomicU64,
-    /// The last of them, the newest at the back.
-    recent: RwLock<VecDeque<Selector>>,
+    recent: Recent,
     /// How many invalidations there have been.
     invalidations: AtomicU64,
     /// When the last of them was, in nanoseconds since 1970.
     latest: AtomicU64,
     /// The last for each URI, and for each key that was made for one.
     targets: Cache<u64, Invalidated>,
-    hasher: RandomState,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +44,9 @@ struct Invalidated {
 /// How far things were when a fetch began, and what it fetches.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Began {
-    purges: u64,
+    purges: Seen,
+    /// How far the purges of other processes were known.
+    pub(super) fence: Fence,
     invalidations: u64,
     pub(super) marks: Marks,
 }
@@ -56,21 +54,20 @@ pub(super) struct Began {
 impl Default for Purges {
     fn default() -> Self {
         Self {
-            count: AtomicU64::new(0),
-            recent: RwLock::default(),
+            recent: Recent::default(),
             invalidations: AtomicU64::new(0),
             latest: AtomicU64::new(0),
             targets: Cache::new(TARGETS),
-            hasher: RandomState::new(),
         }
     }
 }
 
 impl Purges {
     /// Noted by a fetch when it begins. `key` is that of the whole answer to GET.
-    pub(super) fn begin(&self, request: &Parts, key: Option<&Key>) -> Began {
+    pub(super) fn begin(&self, request: &Parts, key: Option<&Key>, fence: Fence) -> Began {
         Began {
-            purges: self.count.load(Ordering::Acquire),
+            purges: self.recent.seen(),
+            fence,
             invalidations: self.invalidations.load(Ordering::Acquire),
             marks: self.marks(request, key),
         }
@@ -83,17 +80,18 @@ impl Purges {
 
     /// Adds a purge, before the store is purged.
     pub(super) fn add(&self, selector: Selector) {
-        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
-        if recent.len() == REMEMBERED {
-            recent.pop_front();
-        }
-        recent.push_back(selector);
-        self.count.fetch_add(1, Ordering::Release);
+        self.recent.add(selector);
     }
 
     /// From now on nothing that was received before is served for this request's URI, or stored under its key.
     pub(super) fn invalidate(&self, request: &Parts, key: Option<&Key>, at: SystemTime) -> Marks {
         let marks = self.marks(request, key);
+        self.invalidate_marked(marks, at);
+        marks
+    }
+
+    /// The same, as another process says it.
+    pub(super) fn invalidate_marked(&self, marks: Marks, at: SystemTime) {
         let number = self.invalidations.fetch_add(1, Ordering::AcqRel) + 1;
         self.latest.fetch_max(nanos(at), Ordering::AcqRel);
         for mark in marks {
@@ -102,7 +100,6 @@ impl Purges {
                 self.targets.insert(mark, Invalidated { number, at });
             }
         }
-        marks
     }
 
     /// Whether the URI of a request was invalidated after an entry was received.
@@ -126,32 +123,33 @@ impl Purges {
     }
 
     fn purged(&self, began: &Began, key: &Key, entry: &Entry) -> bool {
-        let count = self.count.load(Ordering::Acquire);
-        if count == began.purges {
-            return false;
-        }
-        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-        let since = usize::try_from(count - began.purges).unwrap_or(usize::MAX);
-        since > recent.len()
-            || recent.iter().rev().take(since).any(|selector| match selector {
-                // A variant has a key of its own, but its parent's label.
-                Selector::Key(parent) if entry.head().selecting().is_some() => parent.label() == key.label(),
-                Selector::Key(parent) => [parent.clone(), head_key(parent), part_key(parent)].contains(key),
-                Selector::Tag(_) | Selector::Label(_) | Selector::All => selector.matches(key, entry.head().tag_list()),
-            })
+        self.recent.any_since(began.purges, |selector| match selector {
+            Selector::Key(parent) if entry.head().selecting().is_none() => {
+                [parent.clone(), head_key(parent), part_key(parent)].contains(key)
+            }
+            Selector::Key(_) | Selector::Tag(_) | Selector::Label(_) | Selector::All => {
+                selector.may_mean(key, entry.head().tag_list())
+            }
+        })
     }
 
     fn marks(&self, request: &Parts, key: Option<&Key>) -> Marks {
         let target = self.target(request);
-        // Any eight bytes of a digest are a hash of it.
-        let key = key.and_then(|key| key.digest().first_chunk()).map(|bytes| u64::from_le_bytes(*bytes));
-        [target, key.unwrap_or(target)]
+        [target, key.map_or(target, mark_of)]
     }
 
     fn target(&self, request: &Parts) -> u64 {
         let uri = &request.uri;
-        self.hasher.hash_one((authority(request), normalized(uri.path()), uri.query().map(normalized)))
+        // All processes that share a store make the same of it, and nobody can make two URIs the same.
+        let target = KeyBuilder::new("target").field("authority", &*authority(request));
+        let target = target.field("path", normalized(uri.path())).optional("query", uri.query().map(normalized));
+        mark_of(&target.finish())
     }
+}
+
+/// Any eight bytes of a digest are a hash of it.
+fn mark_of(key: &Key) -> u64 {
+    key.digest().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 fn nanos(time: SystemTime) -> u64 {
@@ -190,13 +188,20 @@ mod tests {
             Frames::default(),
         );
         let key = KeyBuilder::new("test").finish();
-        let (before, other) = (purges.begin(&get("http://a/x?q"), None), purges.begin(&get("http://a/x"), None));
+        let (before, other) = (
+            purges.begin(&get("http://a/x?q"), None, Fence::default()),
+            purges.begin(&get("http://a/x"), None, Fence::default()),
+        );
         purges.invalidate(&get("http://A:80/%78?q"), Some(&key), at);
         let (spelled, later) = (get("http://a/y"), get("http://a/z"));
-        let same_key = Began { invalidations: 0, ..purges.begin(&spelled, Some(&key)) };
+        let same_key = Began { invalidations: 0, ..purges.begin(&spelled, Some(&key), Fence::default()) };
         assert!(purges.forbid(&same_key, &key, &entry), "another URI, but the same key");
-        assert!(!purges.forbid(&Began { invalidations: 0, ..purges.begin(&later, None) }, &key, &entry));
-        let after = purges.begin(&get("http://a/x?q"), None);
+        assert!(!purges.forbid(
+            &Began { invalidations: 0, ..purges.begin(&later, None, Fence::default()) },
+            &key,
+            &entry
+        ));
+        let after = purges.begin(&get("http://a/x?q"), None, Fence::default());
         assert!(purges.forbid(&before, &key, &entry));
         assert!(!purges.forbid(&other, &key, &entry) && !purges.forbid(&after, &key, &entry));
         assert!(purges.invalidated(&get("http://a/x?q"), at - Duration::from_secs(1)));
@@ -211,15 +216,13 @@ mod tests {
         let key = |label| KeyBuilder::new("test").label(label).finish();
         let purges = Purges::default();
         let request = get("/");
-        let first = purges.begin(&request, None);
+        let first = purges.begin(&request, None, Fence::default());
         purges.add(Selector::All);
-        let began = purges.begin(&request, None);
+        let began = purges.begin(&request, None, Fence::default());
         assert!(!purges.forbid(&began, &key("a"), &entry));
         purges.add(Selector::label("b"));
         assert!(!purges.forbid(&began, &key("a"), &entry));
         assert!(purges.forbid(&began, &key("b"), &entry));
         assert!(purges.forbid(&first, &key("a"), &entry), "the first one means all");
-        (0..REMEMBERED).for_each(|_| purges.add(Selector::label("c")));
-        assert!(purges.forbid(&began, &key("a"), &entry), "too many to be remembered");
     }
 }

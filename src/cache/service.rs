@@ -160,7 +160,7 @@ where
 }
 
 /// Fetches what was served stale, and keeps it.
-async fn refresh<S, St, F, P, Req, Res>(inner: S, miss: Miss<St, F, P, Req>)
+async fn refresh<S, St, F, P, Req, Res>(inner: S, mut miss: Miss<St, F, P, Req>)
 where
     S: Service<Request<ReplayBody<Req>>, Response = Response<Res>> + Clone,
     St: Store,
@@ -169,6 +169,9 @@ where
     Res: Body<Data = Bytes> + Send + 'static,
     Res::Error: Into<BoxError>,
 {
+    if !miss.fill.may_refresh().await {
+        return;
+    }
     let within = miss.fill.finishes().unwrap_or(REFRESH);
     let refreshed = async {
         if let Ok(response) = fetch(inner, miss).await

@@ -30,7 +30,7 @@ use crate::{
     key::Key,
     policy::completeness::{Completeness, EndOfStream},
     stats::Stats,
-    store::{Peek, Store},
+    store::{Change, Peek, Store},
 };
 
 /// How many writes to a store may be under way at once; further ones are dropped.
@@ -54,7 +54,7 @@ pub(crate) struct Shared<St, F, P> {
     pub(super) policy: P,
     pub(super) settings: Settings,
     pub(super) flights: Arc<Flights>,
-    pub(super) purges: Purges,
+    pub(super) purges: Arc<Purges>,
     pub(super) stats: Arc<Stats>,
     /// The keys of which a part was stored, and so is worth looking for.
     pub(super) parts: Known,
@@ -71,6 +71,8 @@ pub(super) struct Settings {
     pub(super) replay: Replay,
     pub(super) finish: Option<Duration>,
     pub(super) coalesce: bool,
+    /// For how long another process's fetch is waited for.
+    pub(super) across: Option<Duration>,
     pub(super) uncacheable_for: Duration,
     pub(super) lookup_timeout: Duration,
     pub(super) show_key: bool,
@@ -86,6 +88,7 @@ impl Default for Settings {
             replay: Replay::Instant,
             finish: None,
             coalesce: true,
+            across: Some(Duration::from_secs(30)),
             uncacheable_for: Duration::from_secs(60),
             lookup_timeout: Duration::from_millis(250),
             show_key: false,
@@ -152,7 +155,7 @@ impl<St, F, P> Shared<St, F, P> {
             policy,
             settings,
             flights: Arc::new(Flights::new()),
-            purges: Purges::default(),
+            purges: Arc::default(),
             stats: Arc::default(),
             parts: Known::new(PARTS),
             firsts: std::array::from_fn(|_| Mutex::const_new(())),
@@ -166,6 +169,30 @@ impl<St, F, P> Shared<St, F, P> {
 }
 
 impl<St: Store, F, P> Shared<St, F, P> {
+    /// Hears what other processes change in the store.
+    pub(super) fn hear(&self) {
+        let (purges, flights) = (Arc::downgrade(&self.purges), Arc::downgrade(&self.flights));
+        self.store.listen(Arc::new(move |change| {
+            let (Some(purges), Some(flights)) = (purges.upgrade(), flights.upgrade()) else { return };
+            match change {
+                Change::Purged(selector) => {
+                    purges.add(selector.clone());
+                    flights.close(selector);
+                }
+                Change::Invalidated(marks, at) => {
+                    purges.invalidate_marked(*marks, *at);
+                    flights.close_marked(*marks);
+                }
+                Change::Removed(_) | Change::Hearing | Change::Deaf => {}
+            }
+        }));
+    }
+
+    /// Notes how far things are when a fetch begins.
+    pub(super) fn note(&self, request: &Parts, key: Option<&Key>) -> Began {
+        self.purges.begin(request, key, self.store.fence())
+    }
+
     /// Whether an entry was received before a request changed what it stands for.
     pub(super) fn is_invalidated(&self, entry: &Entry, request: &Parts) -> bool {
         self.purges.invalidated(request, entry.head().lifetime().received_at)
@@ -275,9 +302,11 @@ where
             self.stats.outdated.increment();
             return false;
         }
-        let kept = self.store.put(key, entry.clone()).await;
+        let kept = self.store.put_fenced(key, entry.clone(), began.fence).await;
         match &kept {
-            Ok(()) => self.stats.stored.increment(),
+            Ok(true) => self.stats.stored.increment(),
+            // Another process purged it.
+            Ok(false) => self.stats.outdated.increment(),
             Err(error) => {
                 self.stats.store_write_errors.increment();
                 tracing::warn!(error = error as &dyn std::error::Error, "a write failed");
@@ -289,7 +318,7 @@ where
             self.stats.outdated.increment();
             self.forget(key).await;
         }
-        kept.is_ok() && !forbidden
+        matches!(kept, Ok(true)) && !forbidden
     }
 
     /// Removes an entry, behind the response if need be.
@@ -299,13 +328,14 @@ where
     }
 
     pub(super) fn write(&self, write: impl Future<Output = ()> + Send + 'static) {
-        let Ok(permit) = self.writes.clone().try_acquire_owned() else {
-            return self.stats.store_writes_dropped.increment();
-        };
         let mut write = Box::pin(write);
+        // A store that answers at once has it now, and a near one in front of a slow one.
         if write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
             return;
         }
+        let Ok(permit) = self.writes.clone().try_acquire_owned() else {
+            return self.stats.store_writes_dropped.increment();
+        };
         match Runtime::try_current() {
             Ok(runtime) => {
                 let stats = self.stats.clone();

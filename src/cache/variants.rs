@@ -56,7 +56,9 @@ impl<St: Store, F, P> Shared<St, F, P> {
         let longer = other.head().lifetime().kept_in(now).unwrap_or_default();
         let head = first.head().clone().variant(Some(known)).kept_for(longer, now);
         let first = first.with_head(head);
-        if !self.purges.forbid(&began, primary, &first) && self.store.put(primary, first.clone()).await.is_err() {
+        if !self.purges.forbid(&began, primary, &first)
+            && self.store.put_fenced(primary, first.clone(), began.fence).await.is_err()
+        {
             self.stats.store_write_errors.increment();
         }
         if self.purges.forbid(&began, primary, &first) {

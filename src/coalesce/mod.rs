@@ -25,6 +25,7 @@ use crate::{
     body::{Joiner, Tee},
     entry::{Entry, Head},
     key::Key,
+    store::Lease,
     tag::Selector,
 };
 
@@ -142,7 +143,7 @@ impl Flights {
     fn begin(self: &Arc<Self>, shard: &mut HashMap<Digest, Arc<Flight>>, key: &Key, marks: Marks) -> Lead {
         let flight = Arc::new(Flight { key: key.clone(), marks, state: watch::Sender::new(State::Pending) });
         shard.insert(*key.digest(), flight.clone());
-        Lead { flights: self.clone(), digest: *key.digest(), flight }
+        Lead { flights: self.clone(), digest: *key.digest(), flight, lease: None }
     }
 
     fn shard(&self, digest: &Digest) -> MutexGuard<'_, HashMap<Digest, Arc<Flight>>> {
@@ -166,9 +167,21 @@ pub(crate) struct Lead {
     flights: Arc<Flights>,
     digest: Digest,
     flight: Arc<Flight>,
+    /// The same for other processes; it ends after the flight.
+    lease: Option<Lease>,
 }
 
 impl Lead {
+    /// What is fetched.
+    pub(crate) fn key(&self) -> &Key {
+        &self.flight.key
+    }
+
+    /// Leads other processes, too.
+    pub(crate) fn hold(&mut self, lease: Lease) {
+        self.lease = Some(lease);
+    }
+
     /// Lets the followers read along.
     pub(crate) fn publish(&self, head: Arc<Head>, joiner: Joiner) {
         self.flights.uncacheable.remove(&self.digest);

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use super::{Health, Peek, Result, Store, Usage};
+use super::{Change, Claim, Fence, Health, Listener, Peek, Result, Store, Tier, Usage};
 use crate::{entry::Entry, key::Key, tag::Selector};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -15,6 +15,12 @@ trait ErasedStore: Send + Sync + 'static {
     fn purge<'a>(&'a self, selector: &'a Selector) -> BoxFuture<'a, Result<u64>>;
     fn usage(&self) -> BoxFuture<'_, Result<Usage>>;
     fn health(&self) -> BoxFuture<'_, Health>;
+    fn fence(&self) -> Fence;
+    fn put_fenced<'a>(&'a self, key: &'a Key, entry: Entry, fence: Fence) -> BoxFuture<'a, Result<bool>>;
+    fn claim<'a>(&'a self, key: &'a Key, seen: Option<&'a Entry>) -> BoxFuture<'a, Claim>;
+    fn listen(&self, listener: Listener);
+    fn announce(&self, change: &Change);
+    fn tiers(&self) -> Vec<Tier>;
 }
 
 impl<S: Store> ErasedStore for S {
@@ -44,6 +50,30 @@ impl<S: Store> ErasedStore for S {
 
     fn health(&self) -> BoxFuture<'_, Health> {
         Box::pin(Store::health(self))
+    }
+
+    fn fence(&self) -> Fence {
+        Store::fence(self)
+    }
+
+    fn put_fenced<'a>(&'a self, key: &'a Key, entry: Entry, fence: Fence) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(Store::put_fenced(self, key, entry, fence))
+    }
+
+    fn claim<'a>(&'a self, key: &'a Key, seen: Option<&'a Entry>) -> BoxFuture<'a, Claim> {
+        Box::pin(Store::claim(self, key, seen))
+    }
+
+    fn listen(&self, listener: Listener) {
+        Store::listen(self, listener);
+    }
+
+    fn announce(&self, change: &Change) {
+        Store::announce(self, change);
+    }
+
+    fn tiers(&self) -> Vec<Tier> {
+        Store::tiers(self)
     }
 }
 
@@ -90,6 +120,30 @@ impl Store for BoxStore {
 
     async fn health(&self) -> Health {
         self.0.health().await
+    }
+
+    fn fence(&self) -> Fence {
+        self.0.fence()
+    }
+
+    async fn put_fenced(&self, key: &Key, entry: Entry, fence: Fence) -> Result<bool> {
+        self.0.put_fenced(key, entry, fence).await
+    }
+
+    async fn claim(&self, key: &Key, seen: Option<&Entry>) -> Claim {
+        self.0.claim(key, seen).await
+    }
+
+    fn listen(&self, listener: Listener) {
+        self.0.listen(listener);
+    }
+
+    fn announce(&self, change: &Change) {
+        self.0.announce(change);
+    }
+
+    fn tiers(&self) -> Vec<Tier> {
+        self.0.tiers()
     }
 
     fn boxed(self) -> BoxStore {

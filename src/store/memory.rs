@@ -11,7 +11,7 @@ use std::{
 
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
-use super::{Peek, Result, Store, Usage};
+use super::{Peek, Result, Store, Tier, Usage};
 use crate::{
     ConfigError,
     clock::{Clock, SystemClock},
@@ -173,6 +173,10 @@ impl Store for Memory {
             !meant
         });
         Ok(purged.into_inner())
+    }
+
+    fn tiers(&self) -> Vec<Tier> {
+        vec![Tier::new("memory")]
     }
 
     async fn usage(&self) -> Result<Usage> {

@@ -10,14 +10,30 @@
 pub mod conformance;
 mod erased;
 mod error;
+mod fleet;
 mod memory;
+mod recent;
+#[cfg(feature = "redis")]
+mod redis;
+mod tier;
+mod tiered;
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::{Future, ready},
+    sync::Arc,
+};
 
+pub(crate) use self::recent::{Recent, Seen};
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{Redis, RedisBuilder};
 pub use self::{
     erased::BoxStore,
     error::{Result, StoreError},
+    fleet::{Change, Claim, Ended, Fence, Lease, Listener, Waiting},
     memory::{Memory, MemoryBuilder},
+    tier::{Tier, TierState},
+    tiered::{Tiered, TieredBuilder},
 };
 use crate::{entry::Entry, key::Key, tag::Selector};
 
@@ -77,6 +93,53 @@ pub trait Store: Send + Sync + 'static {
                 Err(error) => Health::Down(error),
             }
         }
+    }
+
+    /// How far the purges of other processes are known; noted when a fetch begins, for [`put_fenced`](Self::put_fenced).
+    ///
+    /// The default knows of no other process.
+    fn fence(&self) -> Fence {
+        Fence::default()
+    }
+
+    /// As [`put`](Self::put), unless a purge that means the entry was made since the fence was noted; whether it is kept.
+    ///
+    /// The default puts.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    fn put_fenced(&self, key: &Key, entry: Entry, fence: Fence) -> impl Future<Output = Result<bool>> + Send {
+        let _ = fence;
+        async move { self.put(key, entry).await.map(|()| true) }
+    }
+
+    /// Asks for the right to fetch what a key lacks, among all processes that share the store. `seen` is the entry that it has,
+    /// and that won't do.
+    ///
+    /// The default is [`Claim::Free`]: no other process is asked.
+    fn claim(&self, key: &Key, seen: Option<&Entry>) -> impl Future<Output = Claim> + Send {
+        let _ = (key, seen);
+        ready(Claim::Free)
+    }
+
+    /// Has a listener told of what other processes change in the store.
+    ///
+    /// The default tells nothing, for a store that no other process uses.
+    fn listen(&self, listener: Listener) {
+        let _ = listener;
+    }
+
+    /// Tells the other processes of a change that the store doesn't see, behind the caller.
+    ///
+    /// The default tells nobody.
+    fn announce(&self, change: &Change) {
+        let _ = change;
+    }
+
+    /// What its tiers went through, the nearest first. The default knows of none.
+    fn tiers(&self) -> Vec<Tier> {
+        Vec::new()
     }
 
     /// The same store behind a pointer, for when which store it is is known at run time only.
@@ -167,5 +230,29 @@ impl<S: Store> Store for Arc<S> {
 
     fn health(&self) -> impl Future<Output = Health> + Send {
         (**self).health()
+    }
+
+    fn fence(&self) -> Fence {
+        (**self).fence()
+    }
+
+    fn put_fenced(&self, key: &Key, entry: Entry, fence: Fence) -> impl Future<Output = Result<bool>> + Send {
+        (**self).put_fenced(key, entry, fence)
+    }
+
+    fn claim(&self, key: &Key, seen: Option<&Entry>) -> impl Future<Output = Claim> + Send {
+        (**self).claim(key, seen)
+    }
+
+    fn listen(&self, listener: Listener) {
+        (**self).listen(listener);
+    }
+
+    fn announce(&self, change: &Change) {
+        (**self).announce(change);
+    }
+
+    fn tiers(&self) -> Vec<Tier> {
+        (**self).tiers()
     }
 }

@@ -12,7 +12,7 @@ use super::{
 const GOOD: [&str; 2] = ["--upstream=http://127.0.0.1:9", "--listen=127.0.0.1:0"];
 
 /// Flag, variable, bad values, and what the message is to say that it takes.
-const BAD: [(&str, &str, &[&str], &str); 10] = [
+const BAD: [(&str, &str, &[&str], &str); 11] = [
     (
         "--upstream",
         "LARDER_UPSTREAM",
@@ -40,9 +40,22 @@ const BAD: [(&str, &str, &[&str], &str); 10] = [
     (
         "--store",
         "LARDER_STORE",
-        &["", "redis://host", "memory", "memory:", "memory:x", "memory:-1", "memory:0", "memory:99999999999999999999"],
+        &[
+            "",
+            "redis://",
+            "redis://a,b",
+            "redis://h?x=1",
+            "http://h",
+            "memory",
+            "memory:",
+            "memory:x",
+            "memory:-1",
+            "memory:0",
+            "memory:99999999999999999999",
+        ],
         "memory:",
     ),
+    ("--store-timeout", "LARDER_STORE_TIMEOUT", &["", "0s", "-1s", "50"], "above zero"),
     ("--ttl", "LARDER_TTL", &["", "0s", "-1s", "1", "soon", "1 fortnight", "200years", "18446744073709551616s"], "24h"),
     ("--stale-while-revalidate", "LARDER_STALE_WHILE_REVALIDATE", &["", "-1s", "5", "200years"], "0s"),
     ("--stale-if-error", "LARDER_STALE_IF_ERROR", &["", "-1s", "5", "18446744073709551615s"], "7d"),

@@ -1,0 +1,83 @@
+//! One fetch among all processes that share the store.
+//!
+//! Who leads in this process asks the store for the right to fetch. While another process has it, this one waits, and looks again
+//! when that is over. Without an answer from the store, and after the longest wait, it fetches for itself.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{fill::Fill, shared::Shared, slot::Slot};
+use crate::{
+    coalesce::Lead,
+    key::Key,
+    store::{Claim, Ended, Store},
+};
+
+/// How often an entry may have changed since it was looked up, before that is taken to be the store's way.
+const CHANGES: u8 = 3;
+
+/// A request's patience with other processes.
+#[derive(Debug)]
+pub(super) struct Others {
+    /// How long it waits for them; `None`: they are not asked.
+    within: Option<Duration>,
+    until: Option<Instant>,
+    changes: u8,
+}
+
+impl Others {
+    pub(super) fn new(within: Option<Duration>) -> Self {
+        Self { within, until: None, changes: 0 }
+    }
+}
+
+impl<St: Store, F, P> Shared<St, F, P> {
+    /// Whether this process may fetch now; if not, the request is to be looked up again.
+    pub(super) async fn may_fetch(&self, lead: &mut Lead, flight: &Key, slot: &Slot, others: &mut Others) -> bool {
+        let Some(within) = others.within else { return true };
+        match self.claim(flight, slot).await {
+            Claim::Free => true,
+            Claim::Held(lease) => {
+                lead.hold(lease);
+                true
+            }
+            Claim::Changed => {
+                others.changes += 1;
+                others.changes > CHANGES
+            }
+            Claim::Taken(waiting) => {
+                let until = *others.until.get_or_insert_with(|| Instant::now() + within);
+                match timeout_at(until, waiting.ended()).await {
+                    // It may lie in the store now. If not, it can't be kept, and isn't waited for again.
+                    Ok(Ended::Released) => {
+                        others.within = None;
+                        false
+                    }
+                    Ok(Ended::Lapsed) => false,
+                    Err(_) => true,
+                }
+            }
+        }
+    }
+
+    async fn claim(&self, flight: &Key, slot: &Slot) -> Claim {
+        let asked = self.store.claim(flight, slot.entry.as_ref());
+        timeout_at(self.deadline(), asked).await.unwrap_or(Claim::Free)
+    }
+}
+
+impl<St: Store, F, P> Fill<St, F, P> {
+    /// Whether it is for this process to refresh what was served stale; if not, another does, or did.
+    pub(crate) async fn may_refresh(&mut self) -> bool {
+        let Some(lead) = self.lead.as_mut().filter(|_| self.shared.settings.across.is_some()) else { return true };
+        match self.shared.claim(lead.key(), &self.slot).await {
+            Claim::Free => true,
+            Claim::Held(lease) => {
+                lead.hold(lease);
+                true
+            }
+            Claim::Taken(_) | Claim::Changed => false,
+        }
+    }
+}

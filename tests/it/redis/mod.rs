@@ -1,0 +1,8 @@
+//! Entries in Redis, against real servers.
+
+mod conformance;
+
+use std::time::Duration;
+
+/// A deadline that a busy machine meets, for tests that are not about deadlines.
+const PATIENT: Duration = Duration::from_secs(5);
