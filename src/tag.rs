@@ -33,16 +33,13 @@ impl Tag {
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Vec<Self> {
         let fields = [("surrogate-key", &[' ', '\t'][..]), ("cache-tag", &[',', ' ', '\t'][..])];
-        let mut tags: Vec<_> = fields
+        let tags = fields
             .iter()
             .flat_map(|(name, separators)| headers.get_all(*name).into_iter().map(move |value| (value, separators)))
             .filter_map(|(value, separators)| Some(value.to_str().ok()?.split(*separators)))
             .flatten()
-            .filter_map(|text| Self::new(text).ok())
-            .collect();
-        tags.sort_unstable();
-        tags.dedup();
-        tags
+            .filter_map(|text| Self::new(text).ok());
+        sorted(tags.collect())
     }
 
     /// The tag's text.
@@ -50,6 +47,13 @@ impl Tag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Tags in order, each once.
+pub(crate) fn sorted(mut tags: Vec<Tag>) -> Vec<Tag> {
+    tags.sort_unstable();
+    tags.dedup();
+    tags
 }
 
 impl fmt::Display for Tag {

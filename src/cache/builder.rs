@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use http::{request, response};
+
 use super::{
     CacheLayer, Replay,
     shared::{Settings, Shared},
@@ -12,6 +14,7 @@ use crate::{
     fingerprint::{Fingerprint, RequestFingerprint},
     policy::{Policy, Rfc9111, completeness::Completeness},
     store::Store,
+    tag::Tag,
 };
 
 /// The largest `max_body`: a terabyte. What is larger is a mistake.
@@ -57,6 +60,25 @@ impl<St, F, P> Builder<St, F, P> {
     /// event streams for the end that OpenAI's or Anthropic's protocol gives them.
     pub fn completeness(mut self, completeness: impl Completeness) -> Self {
         self.settings.completeness = Arc::new(completeness);
+        self
+    }
+
+    /// Gives responses tags besides those that their `Surrogate-Key` and `Cache-Tag` fields name, by the request and the response's
+    /// head. Entries are purged by them, with [`Selector::Tag`](crate::tag::Selector::Tag). Default: none.
+    ///
+    /// ```
+    /// use larder::{CacheLayer, store::Memory, tag::Tag};
+    ///
+    /// let layer = CacheLayer::builder(Memory::new(64 << 20))
+    ///     .tags(|request, _response| {
+    ///         let tenant = request.headers.get("x-tenant").and_then(|tenant| tenant.to_str().ok());
+    ///         tenant.and_then(|tenant| Tag::new(&format!("tenant:{tenant}")).ok()).into_iter().collect()
+    ///     })
+    ///     .build();
+    /// # let _ = layer;
+    /// ```
+    pub fn tags(mut self, tags: impl Fn(&request::Parts, &response::Parts) -> Vec<Tag> + Send + Sync + 'static) -> Self {
+        self.settings.tags = Some(Arc::new(tags));
         self
     }
 

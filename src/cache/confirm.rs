@@ -25,6 +25,7 @@ use crate::{
         rfc9111::validation::{self, Agreement},
     },
     store::Store,
+    tag::{self, Tag},
 };
 
 impl<St, F, P> Shared<St, F, P>
@@ -51,7 +52,12 @@ where
                     parts.headers.remove(name);
                 });
                 let variant = entry.head().selecting().cloned();
-                Ok(entry.with_head(stored_head(parts.status, parts.headers, lifetime, variant)))
+                let mut tags = self.tags(client, &parts);
+                // Those that its fields didn't give, it keeps.
+                let gave = Tag::of(entry.head().headers());
+                tags.extend(entry.head().tag_list().iter().filter(|tag| !gave.contains(tag)).cloned());
+                let tags = tag::sorted(tags);
+                Ok(entry.with_head(stored_head(parts.status, parts.headers, lifetime, variant, tags)))
             }
             Storage::Skip(why) => Err(why),
         }

@@ -279,7 +279,8 @@ where
         let vary = Vary::parse(&headers);
         let place = self.slot.place(vary.as_ref(), &self.client.headers);
         let (key, variant) = place.ok_or(Unkept { detail: None, lasting: true, private: false })?;
-        Ok((key, stored_head(parts.status, headers, lifetime, variant)))
+        let tags = self.shared.tags(&self.client, parts);
+        Ok((key, stored_head(parts.status, headers, lifetime, variant, tags)))
     }
 
     /// Nothing is kept of an answer; what is to be said of it.

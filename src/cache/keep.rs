@@ -153,9 +153,9 @@ pub(super) fn stored_head(
     mut headers: HeaderMap,
     lifetime: Lifetime,
     variant: Option<Variant>,
+    tags: Vec<Tag>,
 ) -> Head {
     headers.remove(AGE);
-    let tags = Tag::of(&headers);
     prepare(&mut headers);
     Head::new(status, headers, lifetime).tags(tags).variant(variant)
 }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::request::Parts;
+use http::{request::Parts, response};
 use quick_cache::sync::Cache;
 use tokio::{
     runtime::Handle as Runtime,
@@ -31,6 +31,7 @@ use crate::{
     policy::completeness::{Completeness, EndOfStream},
     stats::Stats,
     store::{Change, Peek, Store},
+    tag::{self, Tag},
 };
 
 /// How many writes to a store may be under way at once; further ones are dropped.
@@ -63,9 +64,13 @@ pub(crate) struct Shared<St, F, P> {
     writes: Arc<Semaphore>,
 }
 
+/// Tags that the fields of a response don't name.
+pub(super) type Tagger = dyn Fn(&Parts, &response::Parts) -> Vec<Tag> + Send + Sync;
+
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) completeness: Arc<dyn Completeness>,
+    pub(super) tags: Option<Arc<Tagger>>,
     pub(super) max_body: usize,
     pub(super) max_variants: usize,
     pub(super) replay: Replay,
@@ -83,6 +88,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             completeness: Arc::new(EndOfStream),
+            tags: None,
             max_body: 8 << 20,
             max_variants: 100,
             replay: Replay::Instant,
@@ -161,6 +167,16 @@ impl<St, F, P> Shared<St, F, P> {
             firsts: std::array::from_fn(|_| Mutex::const_new(())),
             writes: Arc::new(Semaphore::new(WRITES)),
         }
+    }
+
+    /// The tags of a response: those that its fields name, and those that the user gives it.
+    pub(super) fn tags(&self, request: &Parts, response: &response::Parts) -> Vec<Tag> {
+        let mut tags = Tag::of(&response.headers);
+        if let Some(more) = &self.settings.tags {
+            tags.extend(more(request, response));
+            tags = tag::sorted(tags);
+        }
+        tags
     }
 
     pub(super) fn now(&self) -> SystemTime {

@@ -220,3 +220,28 @@ async fn large_answers_do_not_take_more_than_the_store_may_hold() {
     assert!(usage.bytes <= usage.capacity && usage.capacity == 1 << 20 && usage.evictions > 80, "{usage:?}");
     assert_eq!(layer.handle().usage().await.expect("usage").entries, 0);
 }
+
+#[tokio::test]
+async fn tags_that_a_closure_gives_count_besides_those_of_fields_and_outlive_a_validation() {
+    let clock = ManualClock::default();
+    let tenant = |request: &::http::request::Parts, response: &::http::response::Parts| {
+        let tenant = request.headers.get("x-tenant").and_then(|tenant| tenant.to_str().ok()).unwrap_or("nobody");
+        let text = format!("tenant:{tenant}:{}", response.status.as_u16());
+        vec![Tag::new(&text).expect("a tag"), Tag::new("all").expect("a tag")]
+    };
+    let layer = http(&clock).tags(tenant).build();
+    let cache = layer.layer(Origin::by_request(|request| {
+        let fields = [("cache-control", "max-age=60"), ("etag", "\"1\""), ("cache-tag", "all, page")];
+        let holds = request.headers().contains_key("if-none-match");
+        if holds { reply(304, &fields, empty()) } else { reply(200, &fields, full("page")) }
+    }));
+    let handle = layer.handle();
+    for (selector, expected) in [("tenant:a:200", 1), ("tenant:b:200", 0), ("page", 1), ("all", 1)] {
+        text(ask(&cache, get("http://host/", &[("x-tenant", "a")])).await).await;
+        clock.advance(MINUTE);
+        // Another tenant validates it: it stays the first one's, too.
+        text(ask(&cache, get("http://host/", &[("x-tenant", "c")])).await).await;
+        assert_eq!(handle.purge(&tag(selector)).await.expect("purged"), expected, "{selector}");
+        handle.purge(&Selector::All).await.expect("purged");
+    }
+}
