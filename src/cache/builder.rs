@@ -77,7 +77,10 @@ impl<St, F, P> Builder<St, F, P> {
     ///     .build();
     /// # let _ = layer;
     /// ```
-    pub fn tags(mut self, tags: impl Fn(&request::Parts, &response::Parts) -> Vec<Tag> + Send + Sync + 'static) -> Self {
+    pub fn tags(
+        mut self,
+        tags: impl Fn(&request::Parts, &response::Parts) -> Vec<Tag> + Send + Sync + 'static,
+    ) -> Self {
         self.settings.tags = Some(Arc::new(tags));
         self
     }

@@ -260,7 +260,8 @@ fn combined(older: &Entry, newer: &Entry, limit: u64) -> Option<Entry> {
         let content = ContentRange { range: Some(start..end), length: has.length };
         headers.insert(CONTENT_RANGE, content.to_value());
     }
-    let joined = stored_head(status, headers, new.lifetime().clone(), new.selecting().cloned(), new.tag_list().to_vec());
+    let joined =
+        stored_head(status, headers, new.lifetime().clone(), new.selecting().cloned(), new.tag_list().to_vec());
     if grows == 0 {
         return Some(older.with_head(joined));
     }

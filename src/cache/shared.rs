@@ -30,7 +30,7 @@ use crate::{
     key::Key,
     policy::completeness::{Completeness, EndOfStream},
     stats::Stats,
-    store::{Change, Peek, Store},
+    store::{Change, Peek, Store, StoreError},
     tag::{self, Tag},
 };
 
@@ -230,7 +230,7 @@ impl<St: Store, F, P> Shared<St, F, P> {
     pub(super) async fn forget(&self, key: &Key) {
         if let Err(error) = self.store.remove(key).await {
             self.stats.store_write_errors.increment();
-            tracing::warn!(error = &error as &dyn std::error::Error, "a removal failed");
+            warn("a removal failed", &error);
         }
     }
 
@@ -247,7 +247,7 @@ impl<St: Store, F, P> Shared<St, F, P> {
         let found = tokio::time::timeout_at(deadline, self.store.get(key)).await;
         match found {
             Ok(Ok(found)) => return found.filter(|entry| !self.is_invalidated(entry, request)),
-            Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "a look-up failed"),
+            Ok(Err(error)) => warn("a look-up failed", &error),
             Err(_) => tracing::warn!(timeout = ?self.settings.lookup_timeout, "a look-up took too long"),
         }
         self.stats.store_read_errors.increment();
@@ -325,7 +325,7 @@ where
             Ok(false) => self.stats.outdated.increment(),
             Err(error) => {
                 self.stats.store_write_errors.increment();
-                tracing::warn!(error = error as &dyn std::error::Error, "a write failed");
+                warn("a write failed", error);
             }
         }
         // A purge that came while this was written may have missed it.
@@ -366,6 +366,16 @@ where
             }
             Err(_) => self.stats.store_writes_dropped.increment(),
         }
+    }
+}
+
+/// What a store that is known to be down refuses is no news.
+fn warn(what: &str, error: &StoreError) {
+    let shown = error as &dyn std::error::Error;
+    if error.is_refused() {
+        tracing::debug!(error = shown, "{what}");
+    } else {
+        tracing::warn!(error = shown, "{what}");
     }
 }
 

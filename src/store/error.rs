@@ -17,6 +17,7 @@ pub struct StoreError {
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Unavailable,
+    Refused,
     Timeout,
     Corrupt,
 }
@@ -25,6 +26,12 @@ impl StoreError {
     /// The store can't be reached, or refuses to work.
     pub fn unavailable(source: impl Into<BoxError>) -> Self {
         Self { kind: Kind::Unavailable, source: Some(source.into()) }
+    }
+
+    /// The store failed before, and isn't asked for a while.
+    #[must_use]
+    pub fn refused() -> Self {
+        Self { kind: Kind::Refused, source: None }
     }
 
     /// The store didn't answer in time.
@@ -36,6 +43,12 @@ impl StoreError {
     /// What the store holds can't be read.
     pub fn corrupt(source: impl Into<BoxError>) -> Self {
         Self { kind: Kind::Corrupt, source: Some(source.into()) }
+    }
+
+    /// Whether the store failed before, and wasn't asked: that was told when it began.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self.kind, Kind::Refused)
     }
 
     /// Whether the store didn't answer in time.
@@ -55,6 +68,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             Kind::Unavailable => "the store is unavailable; check that it runs and can be reached",
+            Kind::Refused => "the store failed before and is not asked until it answers again; check that it runs",
             Kind::Timeout => "the store did not answer in time; check its load, or raise its deadline",
             Kind::Corrupt => "the store holds an entry that can't be read; it counts as missing",
         })

@@ -340,7 +340,7 @@ impl fmt::Debug for Redis {
 
 fn failed(failure: Failure) -> StoreError {
     match failure {
-        Failure::Refused => StoreError::unavailable("Redis failed before, and is not asked until it answers again"),
+        Failure::Refused => StoreError::refused(),
         Failure::Late => StoreError::timeout(),
         Failure::Failed(error) if error.is_timeout() => StoreError::timeout(),
         Failure::Failed(error) => StoreError::unavailable(error),
