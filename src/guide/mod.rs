@@ -6,10 +6,15 @@ pub mod architecture {}
 #[doc = include_str!("cookbook.md")]
 pub mod cookbook {}
 
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+#[doc = include_str!("redis.md")]
+pub mod redis {}
+
 #[doc = include_str!("rfc9111.md")]
 pub mod rfc9111 {}
 
 /// The README's snippets are tests too.
-#[cfg(all(doctest, feature = "reqwest"))]
+#[cfg(all(doctest, feature = "redis", feature = "reqwest"))]
 #[doc = include_str!("../../README.md")]
 mod readme {}
