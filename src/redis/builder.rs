@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -189,6 +189,7 @@ impl ClientBuilder {
             breaker: self.breaker.on_change(changed).try_build()?,
             state: watch::Sender::new(State::Pending),
             keeping: AtomicBool::new(false),
+            down: AtomicBool::new(false),
             timeouts: AtomicU64::new(0),
             errors: AtomicU64::new(0),
         });
@@ -203,11 +204,17 @@ impl Inner {
         let target = &self.dial.target;
         match state {
             breaker::State::Open => {
-                tracing::warn!(?target, "Redis is not asked any more until it answers again");
+                // Once for each outage, however often it is tried meanwhile.
+                if !self.down.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(?target, "Redis is not asked any more until it answers again");
+                }
                 self.keep();
             }
             breaker::State::HalfOpen => tracing::debug!(?target, "Redis is tried"),
-            breaker::State::Closed => tracing::info!(?target, "Redis answers again"),
+            breaker::State::Closed => {
+                self.down.store(false, Ordering::Relaxed);
+                tracing::info!(?target, "Redis answers again");
+            }
         }
     }
 }

@@ -35,6 +35,17 @@ impl Inner {
         }
     }
 
+    /// Looks whether the connection still works, for something says that it may not: better now than by the next requests.
+    pub(super) async fn suspect(self: &Arc<Self>) {
+        if !matches!(&*self.state.borrow(), State::Up(_)) || self.keeping.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(error) = self.connected().await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "Redis does not answer");
+            self.breaker.trip(now());
+        }
+    }
+
     async fn bring_back(self: &Arc<Self>) {
         loop {
             let permit = match self.breaker.admit(now()) {

@@ -50,6 +50,7 @@ pub(crate) fn listen(
                 if tell(Heard::Deaf).is_break() {
                     return;
                 }
+                inner.suspect().await;
             }
             sleep(pause).await;
             pause = (pause * 2).min(PAUSES[1]);

@@ -72,6 +72,8 @@ struct Inner {
     state: watch::Sender<State>,
     /// Whether a task is about to bring the connection back.
     keeping: AtomicBool,
+    /// Whether it was told that Redis is down.
+    down: AtomicBool,
     timeouts: AtomicU64,
     errors: AtomicU64,
 }
