@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -24,19 +24,26 @@ const LOOK: Duration = Duration::from_millis(1);
 impl Inner {
     /// Begins to bring the connection back, unless that is under way.
     pub(super) fn keep(self: &Arc<Self>) {
-        let well = || matches!(&*self.state.borrow(), State::Up(_)) && self.is_closed();
-        if self.keeping.load(Ordering::Acquire) || well() || self.keeping.swap(true, Ordering::AcqRel) {
+        if self.keeping.load(Ordering::Acquire) || self.is_well() || self.keeping.swap(true, Ordering::AcqRel) {
             return;
         }
-        let keeping = Keeping(self.clone());
+        let keeping = Keeping(Arc::downgrade(self));
         // Without a runtime the next call may have one.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move { keeping.0.bring_back().await });
+            runtime.spawn(async move {
+                keeping.bring_back().await;
+                let inner = keeping.0.upgrade();
+                drop(keeping);
+                // Whoever broke it in this moment took it to be kept.
+                if let Some(inner) = inner {
+                    inner.keep();
+                }
+            });
         }
     }
 
     /// Looks whether the connection still works, for something says that it may not: better now than by the next requests.
-    pub(super) async fn suspect(self: &Arc<Self>) {
+    pub(super) async fn suspect(&self) {
         if !matches!(&*self.state.borrow(), State::Up(_)) || self.keeping.load(Ordering::Acquire) {
             return;
         }
@@ -46,40 +53,38 @@ impl Inner {
         }
     }
 
-    async fn bring_back(self: &Arc<Self>) {
-        loop {
-            let permit = match self.breaker.admit(now()) {
-                Ok(permit) => permit,
-                Err(refused) => {
-                    sleep(refused.retry_in.max(LOOK)).await;
-                    continue;
-                }
-            };
-            match self.connected().await {
-                Ok(links) => {
-                    // First the connection, then the way to it.
-                    self.state.send_if_modified(|state| {
-                        let other = !matches!(state, State::Up(current) if Arc::ptr_eq(current, &links));
-                        if other {
-                            *state = State::Up(links);
-                        }
-                        other
-                    });
-                    permit.success(now());
-                    if self.is_closed() {
-                        return;
+    /// Tries once; the pause before the next try, unless all is well.
+    async fn try_to_bring_back(&self) -> Option<Duration> {
+        let permit = match self.breaker.admit(now()) {
+            Ok(permit) => permit,
+            Err(refused) => return Some(refused.retry_in.max(LOOK)),
+        };
+        match self.connected().await {
+            Ok(links) => {
+                // First the connection, then the way to it.
+                self.state.send_if_modified(|state| {
+                    let other = !matches!(state, State::Up(current) if Arc::ptr_eq(current, &links));
+                    if other {
+                        *state = State::Up(links);
                     }
-                }
-                Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "Redis does not answer");
-                    self.state.send_replace(State::Down(Arc::new(error)));
-                    permit.failure(now());
-                    if self.is_closed() {
-                        self.breaker.trip(now());
-                    }
+                    other
+                });
+                permit.success(now());
+            }
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "Redis does not answer");
+                self.state.send_replace(State::Down(Arc::new(error)));
+                permit.failure(now());
+                if self.is_closed() {
+                    self.breaker.trip(now());
                 }
             }
         }
+        (!self.is_well()).then_some(Duration::ZERO)
+    }
+
+    fn is_well(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Up(_)) && self.is_closed()
     }
 
     /// A connection that answers: the one there is, or another.
@@ -113,12 +118,24 @@ impl Inner {
     }
 }
 
-/// Says that nobody does it any more, whatever ended it.
-struct Keeping(Arc<Inner>);
+/// Brings the connection back for as long as anyone has the client, and says that nobody does it any more, whatever ended it.
+struct Keeping(Weak<Inner>);
+
+impl Keeping {
+    async fn bring_back(&self) {
+        while let Some(inner) = self.0.upgrade() {
+            let Some(pause) = inner.try_to_bring_back().await else { return };
+            drop(inner);
+            sleep(pause).await;
+        }
+    }
+}
 
 impl Drop for Keeping {
     fn drop(&mut self) {
-        self.0.keeping.store(false, Ordering::Release);
+        if let Some(inner) = self.0.upgrade() {
+            inner.keeping.store(false, Ordering::Release);
+        }
     }
 }
 
