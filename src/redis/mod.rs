@@ -228,9 +228,13 @@ impl Client {
         Ok(masters)
     }
 
-    /// Whether there is a connection that answers.
+    /// Whether there is a connection that answers; and if it isn't asked because there is none, why.
     pub(crate) async fn ping(&self) -> Result<(), Failure> {
-        self.call(self.0.response_timeout, async |mut link| link.ping().await).await
+        let answer = self.call(self.0.response_timeout, async |mut link| link.ping().await).await;
+        match (answer, &*self.0.state.borrow()) {
+            (Err(Failure::Refused), State::Down(error)) => Err(Failure::Failed(error.clone())),
+            (answer, _) => answer,
+        }
     }
 }
 
