@@ -28,8 +28,10 @@ pub(super) struct Hearing {
 
 impl Hearing {
     pub(super) fn add(&self, listener: Listener) {
+        // Nothing can be told between the first word and the place in the list.
+        let mut listeners = self.listeners.write().unwrap_or_else(PoisonError::into_inner);
         listener(&if self.hears() { Change::Hearing } else { Change::Deaf });
-        self.listeners.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+        listeners.push(listener);
     }
 
     /// Whether messages arrive.
@@ -117,5 +119,34 @@ impl Drop for Task {
         if let Some(shared) = self.0.upgrade() {
             shared.hearing.begun.store(false, Ordering::Release);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn who_begins_to_listen_while_something_is_told_hears_it() {
+        let hearing = Arc::new(Hearing::default());
+        let (sender, last) = mpsc::channel();
+        let (own, sender) = (hearing.clone(), std::sync::Mutex::new(sender));
+        hearing.add(Arc::new(move |change| {
+            sender.lock().expect("no panic").send(matches!(change, Change::Hearing)).expect("the test listens");
+            if matches!(change, Change::Deaf) {
+                let (own, (told, is_told)) = (own.clone(), mpsc::channel());
+                thread::spawn(move || {
+                    own.hears.store(true, Ordering::Release);
+                    own.tell(&Change::Hearing);
+                    let _ = told.send(());
+                });
+                // As long as it takes, unless it has to wait for this.
+                let _ = is_told.recv_timeout(Duration::from_millis(200));
+            }
+        }));
+        assert_eq!(last.recv(), Ok(false));
+        assert_eq!(last.recv_timeout(Duration::from_secs(10)), Ok(true));
     }
 }
