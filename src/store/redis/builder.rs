@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use quick_cache::sync::Cache;
+
 use super::{Redis, Shared, hearing::Hearing, lease::Waiters, names::Names, purge::Log};
 use crate::{
     ConfigError,
@@ -17,6 +19,9 @@ use crate::{
 
 /// The largest entry there can be in Redis: 512 MiB, by its own limit.
 const MAX_ENTRY: usize = 512 << 20;
+
+/// Of how many entries it is remembered that they couldn't be read.
+const UNREAD: usize = 1024;
 
 /// Settings of a [`Redis`] store, made by [`Redis::builder`].
 #[must_use]
@@ -121,6 +126,7 @@ impl RedisBuilder {
             log: Log::default(),
             hearing: Hearing::default(),
             waiters: Waiters::default(),
+            unread: Cache::new(UNREAD),
             unreadable: AtomicU64::new(0),
             sealed: AtomicU64::new(0),
             too_large: AtomicU64::new(0),

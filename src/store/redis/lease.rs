@@ -11,6 +11,7 @@ use std::{
 
 use ::redis::Value;
 use tokio::{
+    runtime::Handle,
     sync::{oneshot, watch},
     time::{sleep, timeout},
 };
@@ -23,6 +24,7 @@ use super::{
 use crate::{
     entry::{Entry, codec::received_at_bytes},
     key::Key,
+    redis::Failure,
     store::{Claim, Ended, Lease, Waiting},
 };
 
@@ -34,17 +36,27 @@ impl Redis {
         let Self(shared) = self;
         // First the place among those who wait: who is released after the claim was refused must not be missed.
         let mut place = shared.waiters.enter(key, self);
-        let token = token();
-        let seen = seen.map(|entry| received_at_bytes(entry).to_vec()).unwrap_or_default();
+        let asked = Asked(Some(Held { store: self.clone(), key: key.clone(), token: token() }));
+        let seen = seen.map(received_at_bytes).or_else(|| shared.unread.get(key.digest()));
+        let seen = seen.map(Vec::from).unwrap_or_default();
         let ttl = shared.lease.as_millis().to_string();
-        let (entry, lease) = (shared.names.entry(key), shared.names.lease(key));
-        let call = CLAIM.call().key(entry).key(&lease).arg(&token).arg(ttl).bytes(seen);
-        let left = match self.run(vec![call], 0).await.map(|mut answers| answers.pop()) {
-            Ok(Some(Value::Int(-1))) => return Claim::Held(self.hold(key, lease, token)),
-            Ok(Some(Value::Int(-2))) => return Claim::Changed,
-            Ok(Some(Value::Int(left))) => Duration::from_millis(u64::try_from(left).unwrap_or_default()),
+        let call = CLAIM.call().key(shared.names.entry(key)).key(shared.names.lease(key));
+        let call = call.arg(asked.token()).arg(ttl).bytes(seen);
+        let left = match self.try_run(vec![call], 0).await.map(|mut answers| answers.pop()) {
+            Ok(Some(Value::Int(-1))) => return asked.answered().map_or(Claim::Free, |held| Claim::Held(held.hold())),
+            Ok(Some(Value::Int(answer))) => {
+                asked.answered();
+                if answer == -2 {
+                    return Claim::Changed;
+                }
+                Duration::from_millis(u64::try_from(answer).unwrap_or_default())
+            }
             // Without Redis each process fetches for itself.
-            Ok(_) | Err(_) => return Claim::Free,
+            Err(Failure::Refused) => {
+                asked.answered();
+                return Claim::Free;
+            }
+            Ok(_) | Err(Failure::Late | Failure::Failed(_)) => return Claim::Free,
         };
         let hears = shared.hearing.hears();
         Claim::Taken(Waiting::new(async move {
@@ -56,35 +68,78 @@ impl Redis {
             }
         }))
     }
+}
 
-    /// A lease that is renewed until it is dropped, and given back then.
-    fn hold(&self, key: &Key, lease: String, token: String) -> Lease {
+/// A lease that is this process's.
+struct Held {
+    store: Redis,
+    key: Key,
+    token: String,
+}
+
+impl Held {
+    /// Renews it until it is dropped, and gives it back then.
+    fn hold(self) -> Lease {
         let (held, mut dropped) = oneshot::channel::<()>();
-        let store = self.clone();
-        let message = Message::Released(*key.digest()).encode(&store.0.origin);
         tokio::spawn(async move {
-            let time = store.0.lease;
             loop {
                 tokio::select! {
                     _ = &mut dropped => break,
-                    () = sleep(time / 3) => {}
+                    () = sleep(self.store.0.lease / 3) => {}
                 }
-                let renew = RENEW.call().key(&lease).arg(&token).arg(time.as_millis().to_string());
-                match store.run(vec![renew], 0).await {
-                    Ok(held) if held.iter().any(|held| *held == Value::Int(0)) => {
-                        // Redis forgot it, or was away for too long. Others may fetch as well.
-                        tracing::debug!(lease, "a lease was lost");
-                        return;
-                    }
-                    Ok(_) | Err(_) => {}
+                if !self.renew().await {
+                    return;
                 }
             }
-            let release = RELEASE.call().key(&lease).arg(token).arg(store.0.names.channel()).bytes(message);
-            if let Err(error) = store.run(vec![release], 0).await {
-                tracing::debug!(error = &error as &dyn std::error::Error, lease, "a lease is left to end by itself");
-            }
+            self.release().await;
         });
         Lease::new(held)
+    }
+
+    /// Whether it may still be held.
+    async fn renew(&self) -> bool {
+        let Redis(shared) = &self.store;
+        let (lease, time) = (shared.names.lease(&self.key), shared.lease.as_millis().to_string());
+        let renewed = self.store.run(vec![RENEW.call().key(&lease).arg(&self.token).arg(time)], 0).await;
+        let lost = renewed.is_ok_and(|held| held.contains(&Value::Int(0)));
+        if lost {
+            // Redis forgot it, or was away for too long. Others may fetch as well.
+            tracing::debug!(lease, "a lease was lost");
+        }
+        !lost
+    }
+
+    async fn release(&self) {
+        let Redis(shared) = &self.store;
+        let lease = shared.names.lease(&self.key);
+        let message = Message::Released(*self.key.digest()).encode(&shared.origin);
+        let call = RELEASE.call().key(&lease).arg(&self.token).arg(shared.names.channel()).bytes(message);
+        if let Err(error) = self.store.run(vec![call], 0).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, lease, "a lease is left to end by itself");
+        }
+    }
+}
+
+/// A lease that Redis may grant after nobody waits for it any more: then it is given back, lest it hold up the next to ask.
+struct Asked(Option<Held>);
+
+impl Asked {
+    fn token(&self) -> &str {
+        self.0.as_ref().map_or("", |held| &held.token)
+    }
+
+    /// Nothing is granted any more without a word.
+    fn answered(mut self) -> Option<Held> {
+        self.0.take()
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let (Some(held), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            // On the same connection, and so after the claim.
+            runtime.spawn(async move { held.release().await });
+        }
     }
 }
 
@@ -133,9 +188,35 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut map = self.store.0.waiters.map();
-        // Its own is still among them.
-        if map.get(&self.digest).is_some_and(|waiters| waiters.receiver_count() <= 1) {
+        // Given up while nobody counts: of two who leave at once, one is the last.
+        self.woken = watch::channel(()).1;
+        if map.get(&self.digest).is_some_and(|waiters| waiters.receiver_count() == 0) {
             map.remove(&self.digest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::KeyBuilder;
+
+    #[test]
+    fn those_who_leave_at_once_leave_nothing() {
+        let store = Redis::new("redis://127.0.0.1:1").expect("a URL");
+        let key = KeyBuilder::new("test").finish();
+        for _ in 0..2_000 {
+            let places = [(); 2].map(|()| store.0.waiters.enter(&key, &store));
+            let barrier = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                for place in places {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        drop(place);
+                    });
+                }
+            });
+            assert!(store.0.waiters.map().is_empty());
         }
     }
 }

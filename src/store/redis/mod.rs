@@ -19,7 +19,7 @@ use std::{
 
 use ::redis::{Cmd, Value};
 use bytes::Bytes;
-
+use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
 
 pub use self::builder::RedisBuilder;
@@ -35,7 +35,10 @@ use super::{Change, Claim, Fence, Health, Listener, Result, Store, StoreError, T
 use crate::{
     ConfigError, breaker,
     clock::Clock,
-    entry::{Entry, codec::Codec},
+    entry::{
+        Entry,
+        codec::{Codec, RECEIVED_AT},
+    },
     key::Key,
     redis::{Client, Failure},
     tag::Selector,
@@ -84,6 +87,8 @@ struct Shared {
     log: Log,
     hearing: Hearing,
     waiters: Waiters,
+    /// When what couldn't be read lately was received, as its bytes say: to who claims it, it is what they saw.
+    unread: Cache<[u8; 32], [u8; 8]>,
     unreadable: AtomicU64,
     sealed: AtomicU64,
     too_large: AtomicU64,
@@ -108,12 +113,16 @@ impl Redis {
 
     /// Runs scripts at once, within a call's time and what so many bytes take.
     async fn run(&self, calls: Vec<Call>, bytes: usize) -> Result<Vec<Value>> {
+        self.try_run(calls, bytes).await.map_err(failed)
+    }
+
+    async fn try_run(&self, calls: Vec<Call>, bytes: usize) -> Result<Vec<Value>, Failure> {
         let within = self.0.client.response_timeout() + Duration::from_millis(bytes as u64 / BYTES_PER_MILLISECOND);
         let run = self.0.client.call(within, async move |mut link| {
             let answers = Call::run_all(&calls, &mut link).await?;
             answers.into_iter().collect()
         });
-        run.await.map_err(failed)
+        run.await
     }
 
     async fn ask(&self, cmd: Cmd) -> Result<Value> {
@@ -124,11 +133,15 @@ impl Redis {
 
     /// The entry in some bytes. What can't be read is removed, so that it is read once; what no key opens isn't, for another
     /// process may have the key.
-    fn decoded(&self, name: String, frame: Vec<u8>) -> Option<Entry> {
+    fn decoded(&self, key: &Key, name: String, frame: Vec<u8>) -> Option<Entry> {
+        let received_at: Option<[u8; 8]> = frame.get(RECEIVED_AT).and_then(|bytes| bytes.try_into().ok());
         let error = match self.0.codec.decode(name.as_bytes(), Bytes::from(frame)) {
             Ok(entry) => return Some(entry),
             Err(error) => error,
         };
+        if let Some(received_at) = received_at {
+            self.0.unread.insert(*key.digest(), received_at);
+        }
         tracing::warn!(error = &error as &dyn std::error::Error, name, "an entry can't be read");
         if error.is_sealed() {
             self.0.sealed.fetch_add(1, Ordering::Relaxed);
@@ -148,9 +161,9 @@ impl Redis {
         None
     }
 
-    fn found(&self, name: String, value: Value) -> Result<Option<Entry>> {
+    fn found(&self, key: &Key, name: String, value: Value) -> Result<Option<Entry>> {
         if let Value::BulkString(frame) = value {
-            return Ok(self.decoded(name, frame));
+            return Ok(self.decoded(key, name, frame));
         }
         if value == Value::Nil { Ok(None) } else { Err(StoreError::corrupt(format!("{name} holds no text"))) }
     }
@@ -175,7 +188,7 @@ impl Store for Redis {
         let mut get = Cmd::with_capacity(2, name.len() + 3);
         get.arg("GET").arg(&name);
         if self.0.log.is_known() {
-            return self.found(name, self.ask(get).await?);
+            return self.found(key, name, self.ask(get).await?);
         }
         // Once: what was purged before this process began is none of its business.
         let client = &self.0.client;
@@ -186,7 +199,7 @@ impl Store for Redis {
         });
         let (found, log) = asked.await.map_err(failed)?;
         self.0.log.begin(&log);
-        self.found(name, found)
+        self.found(key, name, found)
     }
 
     async fn put(&self, key: &Key, entry: Entry) -> Result<()> {
