@@ -1,6 +1,7 @@
 //! Entries in Redis, against real servers.
 
 mod conformance;
+mod faults;
 
 use std::time::Duration;
 
