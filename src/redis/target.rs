@@ -133,7 +133,8 @@ impl Query {
             let flag = || match value.as_str() {
                 "true" | "1" | "yes" => Ok(true),
                 "false" | "0" | "no" => Ok(false),
-                other => Err(refused(&format!("{name}={other} is neither true nor false"))),
+                // Not said: it may be a piece of a password.
+                _ => Err(refused(&format!("{name} is neither true nor false"))),
             };
             match name.as_str() {
                 "sentinel" | "sentinel_master" | "master_name" if value.is_empty() => {
@@ -150,6 +151,12 @@ impl Query {
                 "pass" | "password" => query.login.password = Some(value),
                 "sentinel_username" => query.sentinel_login.username = Some(value),
                 "sentinel_password" => query.sentinel_login.password = Some(value),
+                // With an @ behind the question mark, that may be a part of the password.
+                _ if text.contains('@') => {
+                    return Err(refused(
+                        "it has an unknown parameter; leave it out, and write a ? in a password as %3F",
+                    ));
+                }
                 other => return Err(refused(&format!("it knows no parameter {other:?}; leave it out"))),
             }
         }
@@ -229,6 +236,9 @@ mod tests {
             ("redis://a?ssl=maybe", "neither true nor false"),
             ("rediss://a?ssl=false", "contradicts"),
             ("redis://:secret@a?no_such=1", "no_such"),
+            ("redis://:my?secret@a", "%3F"),
+            ("redis://:my?secret=1&x@a", "%3F"),
+            ("redis://:my?ssl=secret@a", "neither true nor false"),
             ("unix:///s?ssl=true", "socket"),
         ];
         for (url, expected) in cases {
