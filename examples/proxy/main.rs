@@ -89,11 +89,11 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         anyhow::bail!("--upstream {upstream} is where the proxy itself listens; take another address for one of them");
     }
     let forward = Forward::new(&upstream, options.profile)?;
+    let store = stores::open(&options.store, &options.stores())?;
     eprintln!("listening on http://{address}");
     if options.demo {
         println!("{}", demo::curl_lines(address));
     }
-    let store = stores::open(&options.store, &options.stores())?;
     match options.profile {
         Profile::Llm => {
             let policy = llm::policy(options.ttl, options.stale_while_revalidate, options.stale_if_error);

@@ -4,7 +4,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum, builder::BoolishValueParser, error::ErrorKind,
+    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
+    builder::BoolishValueParser,
+    error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
 use http::{
@@ -48,10 +50,10 @@ pub(crate) struct Options {
     pub(crate) store: Vec<StoreUrl>,
 
     /// What every key in Redis begins with
-    #[arg(long, env = "LARDER_STORE_PREFIX", value_name = "TEXT", default_value = "larder")]
+    #[arg(long, env = "LARDER_STORE_PREFIX", value_name = "TEXT", default_value = "larder", value_parser = stores::prefix)]
     pub(crate) store_prefix: String,
 
-    /// How long a request waits for Redis
+    /// How long a request waits for an answer of Redis
     #[arg(long, env = "LARDER_STORE_TIMEOUT", value_name = "TIME", default_value = "50ms", value_parser = positive_time)]
     pub(crate) store_timeout: Duration,
 
@@ -93,7 +95,8 @@ impl Options {
     /// The options of this process; what makes no sense ends it.
     pub(crate) fn of_process() -> Self {
         let mut command = Self::command();
-        let matches = command.get_matches_mut();
+        let matches = command.try_get_matches_from_mut(std::env::args_os());
+        let matches = matches.unwrap_or_else(|error| discreet(error).exit());
         let mut options = match Self::from_arg_matches(&matches) {
             Ok(options) => options,
             Err(error) => error.format(&mut command).exit(),
@@ -120,6 +123,22 @@ impl Options {
             keys: self.store_keys.clone(),
         }
     }
+}
+
+/// An error that tells no password: clap shows values as they were given.
+fn discreet(mut error: clap::Error) -> clap::Error {
+    let text = |error: &clap::Error, kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(_) | None => String::new(),
+    };
+    let (flag, value) = (text(&error, ContextKind::InvalidArg), text(&error, ContextKind::InvalidValue));
+    if flag.starts_with("--store <") || value.contains('@') {
+        error.insert(ContextKind::InvalidValue, ContextValue::String(stores::shown(&value)));
+    }
+    if !flag.starts_with('-') && flag.contains('@') {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(stores::shown(&flag)));
+    }
+    error
 }
 
 /// What is cached.
@@ -156,8 +175,8 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 fn positive_time(text: &str) -> Result<Duration, String> {
-    time(text)
-        .and_then(|time| if time.is_zero() { Err("takes a time above zero, such as 24h".into()) } else { Ok(time) })
+    let above_zero = time(text).ok().filter(|time| !time.is_zero());
+    above_zero.ok_or_else(|| "takes a time above zero and of at most a hundred years, such as 50ms, 90s or 24h".into())
 }
 
 pub(crate) fn size(text: &str) -> Result<u64, String> {

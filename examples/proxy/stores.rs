@@ -47,8 +47,28 @@ pub(crate) struct Settings {
     pub(crate) keys: Option<PathBuf>,
 }
 
+/// What `--store-prefix` takes.
+pub(crate) fn prefix(text: &str) -> Result<String, String> {
+    match redis::check_prefix(text) {
+        Ok(()) => Ok(text.into()),
+        Err(_) => Err("takes 1 to 128 visible ASCII characters without any of *?[]{}\\\"!, such as larder".into()),
+    }
+}
+
+/// A value of `--store` as it may be said: what stands behind a scheme may hold a password.
+pub(crate) fn shown(text: &str) -> String {
+    match text.split_once("://") {
+        Some((scheme, _)) => format!("{scheme}://…"),
+        None if text.contains(['@', ' ', '?']) => "…".into(),
+        None => text.into(),
+    }
+}
+
 /// Opens the stores, each in front of the next.
 pub(crate) fn open(urls: &[StoreUrl], settings: &Settings) -> anyhow::Result<BoxStore> {
+    if urls.iter().skip(1).any(|url| matches!(url, StoreUrl::Memory(_))) {
+        anyhow::bail!("--store takes stores nearest first: memory:SIZE once, and before any Redis");
+    }
     let mut opened: Option<BoxStore> = None;
     for url in urls.iter().rev() {
         let store = match url {
@@ -79,17 +99,26 @@ mod redis {
         Client::new(url).map(drop).map_err(|error| error.to_string())
     }
 
+    pub(super) fn check_prefix(text: &str) -> Result<(), larder::ConfigError> {
+        Redis::builder(Client::new("redis://127.0.0.1")?).prefix(text).build().map(drop)
+    }
+
     pub(super) fn open(url: &str, settings: &Settings) -> anyhow::Result<BoxStore> {
         let mut client = Client::builder(url).response_timeout(settings.timeout);
-        if let Some(path) = &settings.root_certificates {
-            let pem = std::fs::read(path).with_context(|| {
-                format!("--store-ca {} can't be read; take a file of certificates as PEM", path.display())
-            })?;
-            client = client.root_certificates(pem);
-        }
+        let client = match &settings.root_certificates {
+            Some(path) => {
+                let takes = || {
+                    let path = path.display();
+                    format!("--store-ca {path} takes a file of certificates as PEM, for a Redis with TLS at rediss://")
+                };
+                client = client.root_certificates(std::fs::read(path).with_context(takes)?);
+                client.build().with_context(takes)?
+            }
+            None => client.build()?,
+        };
         // Room for an entry's fields beside its body.
         let largest = settings.max_body.saturating_add(super::ENTRY_HEAD as usize).min(512 << 20);
-        let store = Redis::builder(client.build()?).prefix(&settings.prefix).space("responses").max_entry(largest);
+        let store = Redis::builder(client).prefix(&settings.prefix).space("responses").max_entry(largest);
         Ok(encrypted(store, settings)?.build()?.boxed())
     }
 
@@ -132,6 +161,10 @@ mod redis {
 
     pub(super) fn check(_: &str) -> Result<(), String> {
         Err(MISSING.into())
+    }
+
+    pub(super) fn check_prefix(_: &str) -> Result<(), String> {
+        Ok(())
     }
 
     pub(super) fn open(_: &str, _: &Settings) -> anyhow::Result<BoxStore> {
