@@ -7,7 +7,7 @@ use http::{HeaderValue, header::HOST, request::Parts};
 use larder::{
     ConfigError,
     fingerprint::{BodyUse, Fingerprint, RequestFingerprint},
-    key::Key,
+    key::{Key, KeyBuilder},
 };
 
 /// The host counts, for the upstream hears of it and may answer by it; but a proxy's own address says nothing. So proxies that
@@ -41,7 +41,14 @@ impl<F: Fingerprint> Fingerprint for ByHost<F> {
     }
 
     fn key(&self, head: &Parts, body: &Bytes) -> Option<Key> {
-        let is_own = head.headers.get(HOST).is_some_and(|host| self.own.contains(host));
-        if is_own { &self.unnamed } else { &self.named }.key(head, body)
+        match head.headers.get(HOST) {
+            Some(host) if self.own.contains(host) => self.unnamed.key(head, body),
+            Some(_) => self.named.key(head, body),
+            // What the upstream hears then is not what it hears of the proxy's own address.
+            None => self
+                .unnamed
+                .key(head, body)
+                .map(|key| KeyBuilder::new("nameless").label(key.label()).field("key", key.digest()).finish()),
+        }
     }
 }

@@ -8,6 +8,7 @@ mod command_line;
 mod connection;
 mod connections;
 mod faults;
+mod fleet;
 mod framing;
 mod http;
 mod interim;
