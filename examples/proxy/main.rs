@@ -102,6 +102,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .fingerprint(fingerprint)
                 .policy(policy)
                 .max_body(options.max_body)
+                .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
             server::run(listener, cache, forward).await
         }
@@ -113,6 +114,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .fingerprint(ByHost::new(address, http_fingerprint(), |plain| plain))
                 .policy(policy)
                 .max_body(options.max_body)
+                .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
             server::run(listener, cache, forward).await
         }

@@ -113,6 +113,11 @@ impl Options {
         options
     }
 
+    /// How long looking a request up may take: longer than one answer of Redis, so that Redis is blamed for what it doesn't answer.
+    pub(crate) fn lookup_timeout(&self) -> Duration {
+        (self.store_timeout * 2).max(Duration::from_millis(250))
+    }
+
     /// What they say of the stores.
     pub(crate) fn stores(&self) -> stores::Settings {
         stores::Settings {

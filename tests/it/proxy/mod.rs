@@ -9,6 +9,7 @@ mod connection;
 mod connections;
 mod faults;
 mod fleet;
+mod fleet_faults;
 mod framing;
 mod http;
 mod interim;
@@ -22,6 +23,7 @@ mod process;
 mod protocols;
 mod rfc9111;
 mod shutdown;
+mod stores;
 
 use std::time::Duration;
 
