@@ -12,7 +12,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -113,13 +113,15 @@ impl Redis {
 
     /// Runs scripts at once, within a call's time and what so many bytes take.
     async fn run(&self, calls: Vec<Call>, bytes: usize) -> Result<Vec<Value>> {
-        self.try_run(calls, bytes).await.map_err(failed)
+        self.try_run(calls, bytes, &AtomicBool::default()).await.map_err(failed)
     }
 
-    async fn try_run(&self, calls: Vec<Call>, bytes: usize) -> Result<Vec<Value>, Failure> {
+    /// The same, and whether the last of them gave nothing, whatever became of the others.
+    async fn try_run(&self, calls: Vec<Call>, bytes: usize, last: &AtomicBool) -> Result<Vec<Value>, Failure> {
         let within = self.0.client.response_timeout() + Duration::from_millis(bytes as u64 / BYTES_PER_MILLISECOND);
         let run = self.0.client.call(within, async move |mut link| {
             let answers = Call::run_all(&calls, &mut link).await?;
+            last.store(matches!(answers.last(), Some(Ok(Value::Nil))), Ordering::Relaxed);
             answers.into_iter().collect()
         });
         run.await
@@ -270,9 +272,20 @@ impl Store for Redis {
             let put = if in_cluster { put } else { put.key(names.log()) };
             let put = put.bytes(frame.clone()).arg(&ttl).arg(since.to_string());
             calls.push(put.arg(names.channel()).bytes(replaced.clone()));
-            let mut newer = self.run(calls, frame.len()).await?.pop().unwrap_or(Value::Nil);
+            let put = AtomicBool::new(false);
+            let mut newer = match self.try_run(calls, frame.len(), &put).await {
+                Ok(mut answers) => answers.pop().unwrap_or(Value::Nil),
+                Err(failure) => {
+                    if put.into_inner() {
+                        // An index refused alone: no purge by its tag would find the entry.
+                        self.remove(key).await?;
+                    }
+                    return Err(failed(failure));
+                }
+            };
             let kept = matches!(newer, Value::Nil);
-            written |= kept;
+            // If Redis had lost the script of the indexes alone, it was put before, and again with them.
+            written |= kept || !tags.is_empty();
             if kept && !in_cluster {
                 return Ok(true);
             }
