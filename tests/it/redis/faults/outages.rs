@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use larder::store::TierState;
+use larder::{
+    breaker::Breaker,
+    redis::Client,
+    store::{Tier, TierState},
+};
 
-use super::{Site, body_of, eventually, hurried};
+use super::{DEADLINE, Site, body_of, eventually, hurried};
 use crate::support::redis::{Fault, Relay, Server};
 
 /// Requests in an outage, each of which would call Redis several times.
@@ -45,7 +49,7 @@ async fn suffers(site: &Site, opened: u64) {
         site.ask(&format!("/then/{number}")).await;
     }
     let after = site.redis();
-    let calls = |tier: &larder::store::Tier| tier.errors + tier.timeouts;
+    let calls = |tier: &Tier| tier.errors + tier.timeouts;
     // Those that were under way when it opened may end later.
     assert!(calls(&after) - calls(&found) <= 20, "{found:?} {after:?}");
     assert!(after.refused - found.refused >= MANY as u64, "{found:?} {after:?}");
@@ -183,21 +187,22 @@ async fn an_entry_that_is_cut_in_its_middle_is_missing() {
 async fn a_reply_that_came_too_late_is_not_taken_for_the_next() {
     let server = Server::start().await;
     let relay = Relay::to(server.port()).await;
-    let site = Site::alone(hurried(&relay.url()));
+    // One that goes on asking, by the same connection.
+    let breaker = Breaker::builder().consecutive_failures(None).failure_ratio(None);
+    let client = Client::builder(&relay.url()).response_timeout(DEADLINE).breaker(breaker).build();
+    let site = Site::alone(client.expect("a URL"));
     for number in 0..8 {
         site.warm(&format!("/big/{number}")).await;
     }
-    for round in 0..3 {
-        for fault in [Fault::Delay(Duration::from_millis(150)), Fault::Throttle(20_000), Fault::Hold] {
-            relay.set(fault);
-            // Too few for the breaker: the connection goes on.
-            for number in 0..2 {
-                site.ask(&format!("/big/{}", (number + round) % 8)).await;
-            }
-            relay.set(Fault::Pass);
-            for number in 0..8 {
-                site.warm(&format!("/big/{number}")).await;
-            }
+    for fault in [Fault::Delay(2 * DEADLINE), Fault::Throttle(50_000), Fault::Hold] {
+        relay.set(fault);
+        for number in 0..4 {
+            site.ask(&format!("/big/{number}")).await;
+        }
+        relay.set(Fault::Pass);
+        for number in (0..8).rev() {
+            site.warm(&format!("/big/{number}")).await;
         }
     }
+    assert!(site.redis().timeouts > 0 && site.redis().opened == 0, "{:?}", site.redis());
 }
