@@ -140,7 +140,8 @@ impl<N: Store, F: Store> Tiers<N, F> {
                 at_once(async move { tiers.note("removed", tiers.near.remove(&key).await) });
             }
             Change::Deaf => {
-                let silent = |count: u64| count.is_multiple_of(2).then_some(count + 1);
+                // Another odd number: what was to end the silence before this doesn't.
+                let silent = |count: u64| Some(count + 1 + count % 2);
                 let _ = self.silences.fetch_update(Ordering::AcqRel, Ordering::Acquire, silent);
             }
             Change::Hearing => {
@@ -312,10 +313,10 @@ impl<N: Store, F: Store> Store for Tiered<N, F> {
     }
 
     fn tiers(&self) -> Vec<Tier> {
-        let (mut tiers, mut far) = (self.0.near.tiers(), self.0.far.tiers());
-        if let Some(first) = far.first_mut() {
-            first.writes_dropped += self.0.dropped.load(Ordering::Relaxed);
-        }
+        // One that says nothing of itself is a tier all the same.
+        let of = |known: Vec<Tier>, name| if known.is_empty() { vec![Tier::new(name)] } else { known };
+        let (mut tiers, mut far) = (of(self.0.near.tiers(), "near"), of(self.0.far.tiers(), "far"));
+        far[0].writes_dropped += self.0.dropped.load(Ordering::Relaxed);
         tiers.append(&mut far);
         tiers
     }

@@ -2,6 +2,8 @@
 
 mod conformance;
 mod faults;
+mod gate;
+mod tiers;
 
 use std::time::Duration;
 
