@@ -70,12 +70,14 @@ impl Redis {
 }
 
 impl Shared {
-    fn heard(&self, heard: Heard) {
+    pub(super) fn heard(&self, heard: Heard) {
         match heard {
             Heard::Hearing => {
                 self.hearing.hears.store(true, Ordering::Release);
                 tracing::debug!("changes by other processes are heard");
                 self.hearing.tell(&Change::Hearing);
+                // Who began to wait before may have missed the end.
+                self.waiters.wake_all();
             }
             Heard::Deaf => {
                 self.hearing.hears.store(false, Ordering::Release);

@@ -63,8 +63,8 @@ impl Redis {
             // A little more than what is left, so that a lease that isn't renewed is over by then.
             let patience = if hears { left + Duration::from_millis(5) } else { left.min(POLL) };
             match timeout(patience, place.woken.changed()).await {
-                Ok(Ok(())) if place.store.0.hearing.hears() => Ended::Released,
-                Ok(_) | Err(_) => Ended::Lapsed,
+                Ok(Ok(())) => *place.woken.borrow(),
+                Ok(Err(_)) | Err(_) => Ended::Lapsed,
             }
         }))
     }
@@ -153,27 +153,30 @@ fn token() -> String {
 
 /// Those who wait for other processes, by key.
 #[derive(Default)]
-pub(super) struct Waiters(Mutex<HashMap<[u8; 32], watch::Sender<()>>>);
+pub(super) struct Waiters(Mutex<HashMap<[u8; 32], watch::Sender<Ended>>>);
 
 impl Waiters {
-    fn map(&self) -> MutexGuard<'_, HashMap<[u8; 32], watch::Sender<()>>> {
+    fn map(&self) -> MutexGuard<'_, HashMap<[u8; 32], watch::Sender<Ended>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn enter(&self, key: &Key, store: &Redis) -> Place {
-        let woken = self.map().entry(*key.digest()).or_default().subscribe();
+        let nothing_yet = || watch::Sender::new(Ended::Lapsed);
+        let woken = self.map().entry(*key.digest()).or_insert_with(nothing_yet).subscribe();
         Place { store: store.clone(), digest: *key.digest(), woken }
     }
 
+    /// The lease on a key was given back.
     pub(super) fn wake(&self, digest: &[u8; 32]) {
         if let Some(waiters) = self.map().get(digest) {
-            waiters.send_replace(());
+            waiters.send_replace(Ended::Released);
         }
     }
 
+    /// It may have been missed that one was.
     pub(super) fn wake_all(&self) {
         self.map().values().for_each(|waiters| {
-            waiters.send_replace(());
+            waiters.send_replace(Ended::Lapsed);
         });
     }
 }
@@ -182,7 +185,7 @@ impl Waiters {
 struct Place {
     store: Redis,
     digest: [u8; 32],
-    woken: watch::Receiver<()>,
+    woken: watch::Receiver<Ended>,
 }
 
 impl Drop for Place {
@@ -199,7 +202,10 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::KeyBuilder;
+    use crate::{
+        key::KeyBuilder,
+        redis::{Client, Heard},
+    };
 
     #[test]
     fn those_who_leave_at_once_leave_nothing() {
@@ -218,5 +224,21 @@ mod tests {
             });
             assert!(store.0.waiters.map().is_empty());
         }
+    }
+
+    #[test]
+    fn who_waits_when_hearing_begins_or_ends_asks_again() {
+        let store = Redis::builder(Client::new("redis://127.0.0.1").expect("a URL")).build().expect("a store");
+        let key = KeyBuilder::new("test").finish();
+        let mut place = store.0.waiters.enter(&key, &store);
+        for heard in [Heard::Hearing, Heard::Deaf, Heard::Hearing] {
+            store.0.heard(heard);
+            assert!(place.woken.has_changed().expect("it is open"), "the end of the lease may have been missed");
+            assert_eq!(*place.woken.borrow_and_update(), Ended::Lapsed);
+        }
+        store.0.waiters.wake(key.digest());
+        assert_eq!(*place.woken.borrow_and_update(), Ended::Released);
+        drop(place);
+        assert!(store.0.waiters.map().is_empty(), "places don't pile up");
     }
 }
