@@ -23,19 +23,21 @@ pub(super) struct Others {
     /// How long it waits for them; `None`: they are not asked.
     within: Option<Duration>,
     until: Option<Instant>,
+    /// Whose end was waited for: what it brought is there.
+    over: Option<Key>,
     changes: u8,
 }
 
 impl Others {
     pub(super) fn new(within: Option<Duration>) -> Self {
-        Self { within, until: None, changes: 0 }
+        Self { within, until: None, over: None, changes: 0 }
     }
 }
 
 impl<St: Store, F, P> Shared<St, F, P> {
     /// Whether this process may fetch now; if not, the request is to be looked up again.
     pub(super) async fn may_fetch(&self, lead: &mut Lead, flight: &Key, slot: &Slot, others: &mut Others) -> bool {
-        let Some(within) = others.within else { return true };
+        let Some(within) = others.within.filter(|_| others.over.as_ref() != Some(flight)) else { return true };
         match self.claim(flight, slot).await {
             Claim::Free => true,
             Claim::Held(lease) => {
@@ -49,9 +51,10 @@ impl<St: Store, F, P> Shared<St, F, P> {
             Claim::Taken(waiting) => {
                 let until = *others.until.get_or_insert_with(|| Instant::now() + within);
                 match timeout_at(until, waiting.ended()).await {
-                    // It may lie in the store now. If not, it can't be kept, and isn't waited for again.
+                    // It may lie in the store now. If not, it can't be kept, and isn't waited for again. What turns out to be
+                    // another variant is.
                     Ok(Ended::Released) => {
-                        others.within = None;
+                        others.over = Some(flight.clone());
                         false
                     }
                     Ok(Ended::Lapsed) => false,

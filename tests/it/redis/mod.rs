@@ -1,8 +1,12 @@
 //! Entries in Redis, against real servers.
 
 mod conformance;
+mod deaf;
 mod faults;
+mod follow;
 mod gate;
+mod instance;
+mod one_fetch;
 mod tiers;
 
 use std::time::Duration;
