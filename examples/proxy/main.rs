@@ -15,7 +15,6 @@ mod access_log;
 mod demo;
 mod forward;
 mod interim;
-mod name;
 mod options;
 mod problem;
 mod server;
@@ -24,7 +23,7 @@ mod stores;
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Context as _;
-use http::HeaderName;
+use http::{HeaderName, header::HOST};
 use larder::{
     CacheLayer,
     fingerprint::{RequestFingerprint, Scope},
@@ -36,7 +35,6 @@ use tracing_subscriber::EnvFilter;
 
 use self::{
     forward::Forward,
-    name::ByHost,
     options::{Options, Profile},
 };
 
@@ -69,11 +67,12 @@ fn run(options: &Options) -> anyhow::Result<()> {
     builder.enable_all().build().context("the runtime could not be started")?.block_on(serve(options))
 }
 
-/// What a shared cache keeps by: RFC 9111 says what `Authorization` forbids, but nothing of other fields that carry keys.
+/// What a shared cache keeps by: RFC 9111 says what `Authorization` forbids, but nothing of other fields that carry keys. The
+/// host that the client named counts, for the upstream hears of it and may answer by it.
 fn http_fingerprint() -> RequestFingerprint {
     let keys = ["proxy-authorization", "x-api-key", "api-key", "x-goog-api-key"];
     let scope = Scope::credential_in(keys.map(HeaderName::from_static));
-    RequestFingerprint::new().scope(scope)
+    RequestFingerprint::new().header(HOST).scope(scope)
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
@@ -97,7 +96,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     match options.profile {
         Profile::Llm => {
             let policy = llm::policy(options.ttl, options.stale_while_revalidate, options.stale_if_error);
-            let fingerprint = ByHost::new(address, http_fingerprint(), |plain| llm::Fingerprint::new().rest(plain));
+            let fingerprint = llm::Fingerprint::new().rest(http_fingerprint());
             let cache = llm::layer(store, options.ttl)
                 .fingerprint(fingerprint)
                 .policy(policy)
@@ -111,7 +110,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .stale_while_revalidate(options.stale_while_revalidate)
                 .stale_if_error(options.stale_if_error);
             let cache = CacheLayer::builder(store)
-                .fingerprint(ByHost::new(address, http_fingerprint(), |plain| plain))
+                .fingerprint(http_fingerprint())
                 .policy(policy)
                 .max_body(options.max_body)
                 .lookup_timeout(options.lookup_timeout())

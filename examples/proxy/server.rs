@@ -88,9 +88,11 @@ where
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
+        let own: Arc<[_]> = stream.local_addr().map(own_names).unwrap_or_default().into();
         let (stream, side) = Wire::new(stream);
         let (cache, upstream) = (cache.clone(), forward.for_peer(peer));
-        let service = service_fn(move |request| answer(cache.clone(), upstream.clone(), side.clone(), request));
+        let service =
+            service_fn(move |request| answer(cache.clone(), upstream.clone(), side.clone(), own.clone(), request));
         let (builder, watcher, mut stopping) = (builder.clone(), graceful.watcher(), stopping.clone());
         tokio::spawn(async move {
             // What tells the two versions apart has no timer of its own.
@@ -123,6 +125,7 @@ async fn answer<St, F, P>(
     cache: CacheLayer<St, F, P>,
     upstream: Upstream,
     side: Arc<Side>,
+    own: Arc<[HeaderValue]>,
     mut request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible>
 where
@@ -131,7 +134,7 @@ where
     P: Policy,
 {
     let line = Line::begin(&request);
-    let response = match admit(&upstream, &mut request) {
+    let response = match admit(&upstream, &own, &mut request) {
         Err(refusal) => (*refusal).map(Either::Right),
         Ok(()) => {
             // A client that speaks HTTP/1.1 hears of interim responses.
@@ -147,8 +150,22 @@ where
     Ok(logged(response, line))
 }
 
-/// Turns a request's target into the upstream's, and its host into the `Host` field.
-fn admit(upstream: &Upstream, request: &mut Request<Incoming>) -> Result<(), Box<Response<Full<Bytes>>>> {
+/// The hosts that are no names, but where a client found the proxy.
+fn own_names(address: SocketAddr) -> Vec<HeaderValue> {
+    let mut names = vec![address.to_string()];
+    if address.ip().is_loopback() {
+        names.push(format!("localhost:{}", address.port()));
+    }
+    names.iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+/// Turns a request's target into the upstream's, and its host into the `Host` field. The proxy's own address is left out: it says
+/// nothing to the upstream, and proxies that share a store share what clients of them all ask for.
+fn admit(
+    upstream: &Upstream,
+    own: &[HeaderValue],
+    request: &mut Request<Incoming>,
+) -> Result<(), Box<Response<Full<Bytes>>>> {
     if *request.method() == Method::CONNECT {
         let mut refusal =
             problem::response(StatusCode::METHOD_NOT_ALLOWED, "this proxy has one upstream and makes no tunnels");
@@ -164,6 +181,9 @@ fn admit(upstream: &Upstream, request: &mut Request<Incoming>) -> Result<(), Box
         request.headers_mut().insert(HOST, host);
     } else if request.headers().get_all(HOST).iter().count() > 1 {
         return Err(bad_request("a request has one Host field"));
+    }
+    if request.headers().get(HOST).is_some_and(|host| own.contains(host)) {
+        request.headers_mut().remove(HOST);
     }
     // A field that is for this hop alone isn't seen by the upstream, so it must not count for what `Vary` compares.
     if request.headers().contains_key(CONNECTION) {

@@ -36,9 +36,10 @@ impl Others {
 
 impl<St: Store, F, P> Shared<St, F, P> {
     /// Whether this process may fetch now; if not, the request is to be looked up again.
-    pub(super) async fn may_fetch(&self, lead: &mut Lead, flight: &Key, slot: &Slot, others: &mut Others) -> bool {
+    pub(super) async fn may_fetch(&self, lead: &Lead, slot: &Slot, others: &mut Others, deadline: Instant) -> bool {
+        let flight = lead.key();
         let Some(within) = others.within.filter(|_| others.over.as_ref() != Some(flight)) else { return true };
-        match self.claim(flight, slot).await {
+        match self.claim(flight, slot, deadline).await {
             Claim::Free => true,
             Claim::Held(lease) => {
                 lead.hold(lease);
@@ -64,17 +65,21 @@ impl<St: Store, F, P> Shared<St, F, P> {
         }
     }
 
-    async fn claim(&self, flight: &Key, slot: &Slot) -> Claim {
+    async fn claim(&self, flight: &Key, slot: &Slot, deadline: Instant) -> Claim {
+        // What a HEAD of a stored GET brings is kept by nobody.
+        if *flight != slot.key {
+            return Claim::Free;
+        }
         let asked = self.store.claim(flight, slot.entry.as_ref());
-        timeout_at(self.deadline(), asked).await.unwrap_or(Claim::Free)
+        timeout_at(deadline, asked).await.unwrap_or(Claim::Free)
     }
 }
 
 impl<St: Store, F, P> Fill<St, F, P> {
     /// Whether it is for this process to refresh what was served stale; if not, another does, or did.
     pub(crate) async fn may_refresh(&mut self) -> bool {
-        let Some(lead) = self.lead.as_mut().filter(|_| self.shared.settings.across.is_some()) else { return true };
-        match self.shared.claim(lead.key(), &self.slot).await {
+        let Some(lead) = self.lead.as_ref().filter(|_| self.shared.settings.across.is_some()) else { return true };
+        match self.shared.claim(lead.key(), &self.slot, self.shared.deadline()).await {
             Claim::Free => true,
             Claim::Held(lease) => {
                 lead.hold(lease);

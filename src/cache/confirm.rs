@@ -12,10 +12,11 @@ use super::{
     body::Served,
     fill::Fill,
     keep::{dated, stored_head},
-    shared::{Shared, Write},
+    shared::Shared,
+    write::Write,
 };
 use crate::{
-    coalesce,
+    coalesce::{self, Lead},
     entry::Entry,
     fingerprint::Fingerprint,
     header::{hop_by_hop, vary::Vary},
@@ -122,7 +123,7 @@ where
         let confirms = (key == self.slot.key).then_some(confirmed);
         let primary = self.slot.primary.clone();
         let write = Write { primary, key, entry, began: self.began, beside: self.slot.has_variants(), confirms };
-        self.shared.put(write, None);
+        self.shared.put_under(write, None, self.lead.as_ref().and_then(Lead::lease));
     }
 
     /// The origin says that another variant is the answer to this request as well (§4.3.1, §4.3.4).
@@ -138,7 +139,7 @@ where
         if status.stored {
             let primary = self.slot.primary.clone();
             let write = Write { primary, key, entry: fresh.clone(), began: self.began, beside: true, confirms: None };
-            self.shared.put(write, None);
+            self.shared.put_under(write, None, self.lead.as_ref().and_then(Lead::lease));
         }
         match self.lead {
             Some(lead) if status.stored => lead.share(fresh),

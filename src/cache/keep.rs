@@ -18,8 +18,9 @@ use super::{
     body::Served,
     fill::Fill,
     serve::{announce, prepare},
-    shared::{Shared, Write},
+    shared::Shared,
     slot::{Slot, part_key},
+    write::Write,
 };
 use crate::{
     BoxError,

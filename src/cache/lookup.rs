@@ -81,6 +81,8 @@ where
     {
         let mut looked_again = false;
         let mut others = Others::new(self.settings.across);
+        // Held while it is looked whether another process fetched: those who follow needn't look, too.
+        let mut leading: Option<Lead> = None;
         let mut deadline = self.deadline();
         loop {
             let began = self.note(&asked.head, Some(&asked.key));
@@ -91,9 +93,13 @@ where
                 match self.policy.reuse(&asked.directives, entry.head(), now) {
                     Reuse::Serve => {
                         let response = self.hit(entry, &slot.key, &asked.head, &asked.wants, now);
+                        if let Some(lead) = leading.filter(|lead| *lead.key() == asked.flight(&slot)) {
+                            lead.share(entry.clone());
+                        }
                         return Lookup::Answer(response);
                     }
                     Reuse::ServeStale => {
+                        drop(leading);
                         let entry = entry.clone();
                         return self.stale(*asked, slot, &entry, began, now);
                     }
@@ -116,7 +122,9 @@ where
             // What is being fetched since before a request can't be the new answer that it asks for.
             let joins = self.settings.coalesce && reason != Forward::Request && !asked.directives.no_cache;
             let flight = asked.flight(&slot);
-            let entered = if joins {
+            let entered = if let Some(lead) = leading.take().filter(|lead| *lead.key() == flight) {
+                Entered::Lead(lead)
+            } else if joins {
                 self.flights.enter(&flight, began.marks, now)
             } else {
                 self.flights
@@ -125,15 +133,15 @@ where
                     .map_or(Entered::Alone, Entered::Lead)
             };
             match entered {
-                Entered::Lead(mut lead) => {
+                Entered::Lead(lead) => {
                     // Somebody may have landed since the look-up. Once is enough: what is found then may differ for ever, with a
                     // store that makes its entries anew, or beside a variant that is still being fetched.
                     let again = joins && !slot.of_head && !std::mem::replace(&mut looked_again, true);
                     if again && self.peek(&asked.key, &asked.head).is_some_and(|now| now.differs_from(&slot)) {
                         continue;
                     }
-                    if joins && !self.may_fetch(&mut lead, &asked.flight(&slot), &slot, &mut others).await {
-                        deadline = self.deadline();
+                    if joins && !self.may_fetch(&lead, &slot, &mut others, deadline).await {
+                        (leading, deadline) = (Some(lead), self.deadline());
                         continue;
                     }
                     let now = self.now();

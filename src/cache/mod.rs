@@ -60,6 +60,7 @@ mod shared;
 mod slot;
 mod variants;
 mod wants;
+mod write;
 
 pub use self::{
     body::{CacheBody, Replay},

@@ -24,8 +24,9 @@ use super::{
     keep::{announced_length, passed, stored_head},
     purges::Began,
     serve::{DIGESTS, announce},
-    shared::{Shared, Write},
+    shared::Shared,
     slot::{Slot, part_key},
+    write::Write,
 };
 use crate::{
     BoxError,

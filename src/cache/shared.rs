@@ -7,15 +7,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
 use http::{request::Parts, response};
 use quick_cache::sync::Cache;
 use tokio::{
-    runtime::Handle as Runtime,
-    sync::{Mutex, MutexGuard, Semaphore},
+    sync::{Mutex, Semaphore},
     time::Instant,
 };
 
@@ -25,7 +24,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock},
-    coalesce::{Flights, Lead},
+    coalesce::Flights,
     entry::Entry,
     key::Key,
     policy::completeness::{Completeness, EndOfStream},
@@ -37,14 +36,11 @@ use crate::{
 /// How many writes to a store may be under way at once; further ones are dropped.
 const WRITES: usize = 1024;
 
-/// How long a write to a store may take before it is given up.
-const WRITE: Duration = Duration::from_secs(30);
-
 /// Of how many keys it is remembered that a part is stored.
 const PARTS: usize = 16_384;
 
 /// How many locks there are for first variants.
-const FIRSTS: usize = 64;
+pub(super) const FIRSTS: usize = 64;
 
 /// The name by which the cache goes in `Cache-Status`.
 pub(super) const NAME: &str = "larder";
@@ -60,8 +56,8 @@ pub(crate) struct Shared<St, F, P> {
     /// The keys of which a part was stored, and so is worth looking for.
     pub(super) parts: Known,
     /// Held while the first variant of a key is written, for it is read before.
-    firsts: [Mutex<()>; FIRSTS],
-    writes: Arc<Semaphore>,
+    pub(super) firsts: [Mutex<()>; FIRSTS],
+    pub(super) writes: Arc<Semaphore>,
 }
 
 /// Tags that the fields of a response don't name.
@@ -140,19 +136,6 @@ impl Known {
     }
 }
 
-/// An entry to be written.
-pub(super) struct Write {
-    /// Under which the answer lies if it doesn't vary, and the first variant of it if it does.
-    pub(super) primary: Key,
-    pub(super) key: Key,
-    pub(super) entry: Entry,
-    pub(super) began: Began,
-    /// Whether there were variants of it when it was looked up.
-    pub(super) beside: bool,
-    /// What it brings up to date, and what must not have been replaced meanwhile.
-    pub(super) confirms: Option<Entry>,
-}
-
 impl<St, F, P> Shared<St, F, P> {
     pub(super) fn new(store: St, fingerprint: F, policy: P, settings: Settings) -> Self {
         Self {
@@ -217,10 +200,9 @@ impl<St: Store, F, P> Shared<St, F, P> {
     /// What a store says without waiting, less what it should have dropped, and what is invalid.
     pub(super) fn usable(&self, peeked: Peek, request: &Parts) -> Option<Option<Entry>> {
         match peeked {
-            Peek::Found(entry) => {
-                let kept = entry.head().lifetime().kept_in(self.now()).is_some();
-                Some(Some(entry).filter(|entry| kept && !self.is_invalidated(entry, request)))
-            }
+            // One that has expired near may have been replaced far away.
+            Peek::Found(entry) if entry.head().lifetime().kept_in(self.now()).is_none() => None,
+            Peek::Found(entry) => Some(Some(entry).filter(|entry| !self.is_invalidated(entry, request))),
             Peek::Absent => Some(None),
             Peek::Unknown => None,
         }
@@ -246,7 +228,12 @@ impl<St: Store, F, P> Shared<St, F, P> {
         }
         let found = tokio::time::timeout_at(deadline, self.store.get(key)).await;
         match found {
-            Ok(Ok(found)) => return found.filter(|entry| !self.is_invalidated(entry, request)),
+            Ok(Ok(Some(entry))) if self.is_invalidated(&entry, request) => {
+                // It is of no use to anyone, and would be news to who claims the fetch.
+                let _ = tokio::time::timeout_at(deadline, self.forget(key)).await;
+                return None;
+            }
+            Ok(Ok(found)) => return found,
             Ok(Err(error)) => warn("a look-up failed", &error),
             Err(_) => tracing::warn!(timeout = ?self.settings.lookup_timeout, "a look-up took too long"),
         }
@@ -255,122 +242,8 @@ impl<St: Store, F, P> Shared<St, F, P> {
     }
 }
 
-impl<St, F, P> Shared<St, F, P>
-where
-    Self: Send + Sync + 'static,
-    St: Store,
-{
-    /// Writes an entry, unless it was purged since its fetch began. A store that answers at once has it when this returns; for
-    /// another the write goes on behind the response, and the flight stays open until it is done.
-    pub(super) fn put(self: &Arc<Self>, write: Write, lead: Option<Lead>) {
-        let shared = self.clone();
-        self.write(async move {
-            let _lead = lead;
-            shared.put_now(write).await;
-        });
-    }
-
-    /// Writes an entry, and what else has to know of it.
-    pub(super) async fn put_now(&self, Write { primary, key, mut entry, began, beside, confirms }: Write) -> bool {
-        let variant = entry.head().selecting().cloned();
-        let _first = if variant.is_some() { Some(self.first(&primary).await) } else { None };
-        // What began earlier may end later. A far store isn't asked for it.
-        if let Peek::Found(current) = self.store.peek(&key)
-            && current.head().lifetime().received_at > entry.head().lifetime().received_at
-        {
-            self.stats.outdated.increment();
-            return false;
-        }
-        if let Some(confirmed) = confirms
-            && let Ok(Some(current)) = self.store.get(&key).await
-            && !current.is_as_old_as(&confirmed)
-        {
-            // Another answer came while this one was confirmed.
-            return false;
-        }
-        if let Some(variant) = variant.filter(|_| beside && primary == key) {
-            // Those that were added since are kept.
-            if let Ok(Some(current)) = self.store.get(&primary).await
-                && let Some(known) = current.head().selecting().filter(|known| known.is_related(&variant))
-            {
-                let now = self.now();
-                let head = entry.head().clone().variant(Some(variant.with_siblings(known.siblings())));
-                let longer = current.head().lifetime().kept_in(now).filter(|_| !known.siblings().is_empty());
-                entry = entry.with_head(head.kept_for(longer.unwrap_or_default(), now));
-            }
-        }
-        if !self.keep(&key, entry.clone(), began).await {
-            return false;
-        }
-        if primary != key {
-            self.adopt(&primary, &entry, began).await;
-        }
-        true
-    }
-
-    async fn first(&self, primary: &Key) -> MutexGuard<'_, ()> {
-        self.firsts[usize::from(primary.digest()[0]) % FIRSTS].lock().await
-    }
-
-    /// Writes an entry, unless it was purged since its fetch began; whether it is there.
-    pub(super) async fn keep(&self, key: &Key, entry: Entry, began: Began) -> bool {
-        if self.purges.forbid(&began, key, &entry) {
-            self.stats.outdated.increment();
-            return false;
-        }
-        let kept = self.store.put_fenced(key, entry.clone(), began.fence).await;
-        match &kept {
-            Ok(true) => self.stats.stored.increment(),
-            // Another process purged it.
-            Ok(false) => self.stats.outdated.increment(),
-            Err(error) => {
-                self.stats.store_write_errors.increment();
-                warn("a write failed", error);
-            }
-        }
-        // A purge that came while this was written may have missed it.
-        let forbidden = self.purges.forbid(&began, key, &entry);
-        if forbidden {
-            self.stats.outdated.increment();
-            self.forget(key).await;
-        }
-        matches!(kept, Ok(true)) && !forbidden
-    }
-
-    /// Removes an entry, behind the response if need be.
-    pub(super) fn remove(self: &Arc<Self>, key: Key) {
-        let shared = self.clone();
-        self.write(async move { shared.forget(&key).await });
-    }
-
-    pub(super) fn write(&self, write: impl Future<Output = ()> + Send + 'static) {
-        let mut write = Box::pin(write);
-        // A store that answers at once has it now, and a near one in front of a slow one.
-        if write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
-            return;
-        }
-        let Ok(permit) = self.writes.clone().try_acquire_owned() else {
-            return self.stats.store_writes_dropped.increment();
-        };
-        match Runtime::try_current() {
-            Ok(runtime) => {
-                let stats = self.stats.clone();
-                runtime.spawn(async move {
-                    // What it holds, locks and flights included, is let go of in any case.
-                    if tokio::time::timeout(WRITE, write).await.is_err() {
-                        stats.store_write_errors.increment();
-                        tracing::warn!(timeout = ?WRITE, "a write took too long");
-                    }
-                    drop(permit);
-                });
-            }
-            Err(_) => self.stats.store_writes_dropped.increment(),
-        }
-    }
-}
-
 /// What a store that is known to be down refuses is no news.
-fn warn(what: &str, error: &StoreError) {
+pub(super) fn warn(what: &str, error: &StoreError) {
     let shown = error as &dyn std::error::Error;
     if error.is_refused() {
         tracing::debug!(error = shown, "{what}");

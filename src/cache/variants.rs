@@ -9,8 +9,9 @@ use http::{HeaderMap, HeaderValue, header::ETAG, request::Parts};
 
 use super::{
     purges::Began,
-    shared::{Shared, Write},
+    shared::Shared,
     slot::{First, Slot, variant_key},
+    write::Write,
 };
 use crate::{
     entry::Entry,

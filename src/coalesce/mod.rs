@@ -9,6 +9,8 @@
 //! - **abandoned**: the leader went away before the head came; one of the followers leads instead.
 
 mod detach;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,
@@ -50,6 +52,8 @@ struct Flight {
     key: Key,
     marks: Marks,
     state: watch::Sender<State>,
+    /// The same for other processes.
+    lease: Mutex<Option<Lease>>,
 }
 
 #[derive(Clone)]
@@ -80,6 +84,12 @@ pub(crate) enum Entered {
 }
 
 impl Flight {
+    /// Lets other processes fetch: what this one does is outdated. Never true.
+    fn give_up(&self) -> bool {
+        drop(lock(&self.lease).take());
+        false
+    }
+
     fn may_be(&self, selector: &Selector) -> bool {
         match (selector, &*self.state.borrow()) {
             // A variant has a key of its own, but its parent's label.
@@ -129,21 +139,29 @@ impl Flights {
     /// From now on nobody joins a fetch that is under way and is meant, or may turn out to be.
     pub(crate) fn close(&self, selector: &Selector) {
         for shard in &self.shards {
-            lock(shard).retain(|_, flight| !flight.may_be(selector));
+            lock(shard).retain(|_, flight| !flight.may_be(selector) || flight.give_up());
         }
     }
 
     /// From now on nobody joins a fetch that is under way and has one of these marks.
     pub(crate) fn close_marked(&self, marks: Marks) {
         for shard in &self.shards {
-            lock(shard).retain(|_, flight| !flight.marks.iter().any(|mark| marks.contains(mark)));
+            lock(shard).retain(|_, flight| {
+                let is_marked = flight.marks.iter().any(|mark| marks.contains(mark));
+                !is_marked || flight.give_up()
+            });
         }
     }
 
     fn begin(self: &Arc<Self>, shard: &mut HashMap<Digest, Arc<Flight>>, key: &Key, marks: Marks) -> Lead {
-        let flight = Arc::new(Flight { key: key.clone(), marks, state: watch::Sender::new(State::Pending) });
+        let flight = Arc::new(Flight {
+            key: key.clone(),
+            marks,
+            state: watch::Sender::new(State::Pending),
+            lease: Mutex::default(),
+        });
         shard.insert(*key.digest(), flight.clone());
-        Lead { flights: self.clone(), digest: *key.digest(), flight, lease: None }
+        Lead { flights: self.clone(), digest: *key.digest(), flight }
     }
 
     fn shard(&self, digest: &Digest) -> MutexGuard<'_, HashMap<Digest, Arc<Flight>>> {
@@ -167,8 +185,6 @@ pub(crate) struct Lead {
     flights: Arc<Flights>,
     digest: Digest,
     flight: Arc<Flight>,
-    /// The same for other processes; it ends after the flight.
-    lease: Option<Lease>,
 }
 
 impl Lead {
@@ -178,8 +194,17 @@ impl Lead {
     }
 
     /// Leads other processes, too.
-    pub(crate) fn hold(&mut self, lease: Lease) {
-        self.lease = Some(lease);
+    pub(crate) fn hold(&self, lease: Lease) {
+        let shard = self.flights.shard(&self.digest);
+        // A flight that was closed meanwhile leads nobody.
+        if shard.get(&self.digest).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            *lock(&self.flight.lease) = Some(lease);
+        }
+    }
+
+    /// The lease, for what ends later than the flight.
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        lock(&self.flight.lease).take()
     }
 
     /// Lets the followers read along.
@@ -202,6 +227,9 @@ impl Lead {
     pub(crate) fn release(self, uncacheable_until: Option<SystemTime>) {
         if let Some(until) = uncacheable_until {
             self.flights.uncacheable.insert(self.digest, until);
+        }
+        if let Some(lease) = self.lease() {
+            lease.settle();
         }
         self.flight.state.send_replace(State::Released);
     }
@@ -226,6 +254,7 @@ impl Drop for Lead {
             }
             pending
         });
+        drop(self.lease());
     }
 }
 
@@ -312,95 +341,4 @@ impl Drop for Follow {
 /// Until when a key whose answer could not be kept is believed to be uncacheable.
 pub(crate) fn until(now: SystemTime, uncacheable_for: Duration) -> Option<SystemTime> {
     now.checked_add(uncacheable_for)
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use http::{HeaderMap, StatusCode};
-    use http_body_util::{BodyExt, Full};
-
-    use super::*;
-    use crate::{body::TeeOptions, entry::Lifetime, key::KeyBuilder};
-
-    fn key() -> Key {
-        KeyBuilder::new("test").finish()
-    }
-
-    fn lead(flights: &Arc<Flights>) -> Lead {
-        flights.lead(&key(), [0; 2]).expect("nobody leads")
-    }
-
-    fn follow(flights: &Arc<Flights>) -> Follow {
-        match flights.enter(&key(), [0; 2], SystemTime::now()) {
-            Entered::Follow(follow) => follow,
-            Entered::Lead(_) | Entered::Alone => panic!("somebody leads"),
-        }
-    }
-
-    fn live() -> (Arc<Head>, Tee) {
-        let head = Head::new(StatusCode::OK, HeaderMap::new(), Lifetime::new(SystemTime::now(), Duration::ZERO));
-        let options = TeeOptions { limit: 100, announced: None, keep_frames: false, finish: None };
-        (Arc::new(head), Tee::new(Full::new(Bytes::from_static(b"body")), options, |_| {}))
-    }
-
-    #[tokio::test]
-    async fn followers_read_on_when_the_leader_has_gone() {
-        let flights = Arc::new(Flights::new());
-        let lead = lead(&flights);
-        let (stays, leaves) = (follow(&flights), follow(&flights));
-        let (head, tee) = live();
-        lead.publish(head, tee.joiner());
-        drop((lead, tee, leaves));
-        let Followed::Live(_, reader) = stays.wait().await else { panic!("a seat is kept") };
-        assert_eq!(reader.collect().await.expect("whole").to_bytes(), "body");
-        assert!(flights.lead(&key(), [0; 2]).is_some(), "the flight is closed");
-    }
-
-    #[tokio::test]
-    async fn a_seat_that_nobody_takes_keeps_nothing_running() {
-        let flights = Arc::new(Flights::new());
-        let lead = lead(&flights);
-        let (before, after) = (follow(&flights), follow(&flights));
-        drop(before);
-        let (head, tee) = live();
-        let joiner = tee.joiner();
-        lead.publish(head, joiner.clone());
-        drop((tee, after));
-        assert!(joiner.join().is_none(), "the last reader is gone");
-    }
-
-    #[tokio::test]
-    async fn a_leader_that_goes_away_is_followed_by_another() {
-        let flights = Arc::new(Flights::new());
-        let lead = lead(&flights);
-        let follow = follow(&flights);
-        assert!(lead.interest().is_there());
-        drop(lead);
-        assert!(matches!(follow.wait().await, Followed::Abandoned));
-        assert!(flights.lead(&key(), [0; 2]).is_some());
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_kept_is_remembered_for_a_while() {
-        let flights = Arc::new(Flights::new());
-        let now = SystemTime::now();
-        let (lead, follow) = (lead(&flights), follow(&flights));
-        lead.release(until(now, Duration::from_secs(60)));
-        assert!(matches!(follow.wait().await, Followed::Released));
-        assert!(matches!(flights.enter(&key(), [0; 2], now), Entered::Alone));
-        assert!(matches!(flights.enter(&key(), [0; 2], now + Duration::from_secs(60)), Entered::Lead(_)));
-    }
-
-    #[tokio::test]
-    async fn interest_ends_with_the_last_follower() {
-        let flights = Arc::new(Flights::new());
-        let lead = lead(&flights);
-        let interest = lead.interest();
-        assert!(!interest.is_there());
-        let follow = follow(&flights);
-        assert!(interest.is_there());
-        drop(follow);
-        interest.gone().await;
-    }
 }

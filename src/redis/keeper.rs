@@ -49,6 +49,7 @@ impl Inner {
         }
         if let Err(error) = self.connected().await {
             tracing::debug!(error = &error as &dyn std::error::Error, "Redis does not answer");
+            self.state.send_replace(State::Down(Arc::new(error)));
             self.breaker.trip(now());
         }
     }

@@ -28,22 +28,40 @@ impl Fence {
 pub enum Claim {
     /// No other process is asked: fetch.
     Free,
-    /// Fetch; others wait until the lease is dropped, which is when the answer lies in the store or won't come.
+    /// Fetch; others wait until the lease ends.
     Held(Lease),
-    /// Another process fetches; wait for it.
+    /// Another holds the lease, in this process or in another; wait for it.
     Taken(Waiting),
     /// There is another entry than the one that was seen: look again.
     Changed,
 }
 
-/// The right to fetch, until it is dropped.
-pub struct Lease(#[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Send + Sync>);
+/// The right to fetch, until it is settled or dropped.
+pub struct Lease(Option<Box<dyn FnOnce(bool) + Send + Sync>>);
 
 impl Lease {
-    /// A lease that ends when it drops this.
+    /// A lease that calls this when it ends, with whether it was [settled](Self::settle).
     #[must_use]
-    pub fn new(guard: impl Send + Sync + 'static) -> Self {
-        Self(Box::new(guard))
+    pub fn new(end: impl FnOnce(bool) + Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(end)))
+    }
+
+    /// Ends it, since others find what there is to be had: an entry, or none that can be kept. A lease that is dropped instead was
+    /// given up, and the next to claim may fetch.
+    pub fn settle(mut self) {
+        self.end(true);
+    }
+
+    fn end(&mut self, settled: bool) {
+        if let Some(end) = self.0.take() {
+            end(settled);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.end(false);
     }
 }
 
@@ -79,9 +97,9 @@ impl fmt::Debug for Waiting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ended {
-    /// It is over with the fetch. If there is no entry, none is to be had that way.
+    /// It was settled. If there is no entry, none is to be had that way.
     Released,
-    /// It may have died, or gone on: claim again.
+    /// It was given up, or its holder may have died, or may go on: look, and claim again.
     Lapsed,
 }
 

@@ -8,11 +8,13 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Waker},
+    time::Duration,
 };
 
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
 };
 
 use super::{Change, Claim, Fence, Health, Listener, Peek, Recent, Result, Store, StoreError, Tier, Usage};
@@ -23,6 +25,9 @@ const UNIT: usize = 1024;
 
 /// The largest queue: a tebibyte. What is larger is a mistake.
 const MAX_QUEUE: usize = 1 << 40;
+
+/// How long a write to the far store may take before it is given up.
+const WRITE: Duration = Duration::from_secs(30);
 
 /// The bytes that writes to the far store may hold, unless told otherwise.
 const QUEUE: usize = 64 << 20;
@@ -100,7 +105,8 @@ impl<N: Store, F: Store> Tiered<N, F> {
 }
 
 impl<N: Store, F: Store> TieredBuilder<N, F> {
-    /// How many bytes of entries may be on their way to the far store; what is more is dropped and counted. Default: 64 MiB.
+    /// How many bytes of entries may be on their way to the far store; what is more is dropped and counted, and so is an entry that is larger
+    /// than that by itself. Default: 64 MiB.
     pub fn queue(mut self, bytes: usize) -> Self {
         self.queue = bytes;
         self
@@ -180,6 +186,35 @@ impl<N: Store, F: Store> Tiers<N, F> {
         })
     }
 
+    /// Writes to both; without a fence, whatever was purged.
+    async fn write(tiers: &Arc<Self>, key: &Key, entry: Entry, fence: Option<Fence>) -> Result<bool> {
+        tiers.note("filled", tiers.near.put(key, entry.clone()).await);
+        let Some(room) = tiers.room(&entry) else {
+            tiers.dropped.fetch_add(1, Ordering::Relaxed);
+            return Ok(true);
+        };
+        let (own, key) = (tiers.clone(), key.clone());
+        let write = async move {
+            let _room = room;
+            let put = async {
+                match fence {
+                    Some(fence) => own.far.put_fenced(&key, entry, fence).await,
+                    None => own.far.put(&key, entry).await.map(|()| true),
+                }
+            };
+            let kept = timeout(WRITE, put).await.unwrap_or_else(|_| Err(StoreError::timeout()));
+            if matches!(kept, Ok(false)) {
+                own.note("emptied", own.near.remove(&key).await);
+            }
+            kept
+        };
+        // Whoever asked for it may go away.
+        match Handle::try_current() {
+            Ok(runtime) => runtime.spawn(write).await.unwrap_or_else(|error| Err(StoreError::unavailable(error))),
+            Err(_) => write.await,
+        }
+    }
+
     /// Room for an entry on its way to the far store.
     fn room(&self, entry: &Entry) -> Option<OwnedSemaphorePermit> {
         let units = u32::try_from(entry.size().div_ceil(UNIT)).ok()?;
@@ -209,13 +244,25 @@ impl<N: Store, F: Store> Store for Tiered<N, F> {
         let seen = tiers.recent.seen();
         let entry = match tiers.far.get(key).await {
             Ok(Some(entry)) => entry,
-            Ok(None) => return Ok(None),
+            Ok(None) => {
+                // What is near in spite of that is gone; it must not come back when the far store fails.
+                let (own, key) = (tiers.clone(), key.clone());
+                if !tiers.is_trusted() {
+                    at_once(async move { own.note("emptied", own.near.remove(&key).await) });
+                }
+                return Ok(None);
+            }
             // Better than nothing: without the far store nobody could have said that it changed.
             Err(error) if !tiers.is_trusted() => return tiers.near(key).await.map(Some).ok_or(error),
             Err(error) => return Err(error),
         };
         let (own, key, kept) = (tiers.clone(), key.clone(), entry.clone());
         at_once(async move {
+            // A newer one may have been put meanwhile.
+            let received_at = |entry: &Entry| entry.head().lifetime().received_at;
+            if matches!(own.near.peek(&key), Peek::Found(held) if received_at(&held) > received_at(&kept)) {
+                return;
+            }
             own.note("filled", own.near.put(&key, kept.clone()).await);
             let tags = kept.head().tag_list();
             if own.recent.any_since(seen, |selector| selector.may_mean(&key, tags)) {
@@ -226,7 +273,7 @@ impl<N: Store, F: Store> Store for Tiered<N, F> {
     }
 
     async fn put(&self, key: &Key, entry: Entry) -> Result<()> {
-        self.put_fenced(key, entry, self.fence()).await.map(drop)
+        Tiers::write(&self.0, key, entry, None).await.map(drop)
     }
 
     async fn remove(&self, key: &Key) -> Result<bool> {
@@ -234,7 +281,8 @@ impl<N: Store, F: Store> Store for Tiered<N, F> {
         tiers.recent.add(Selector::Key(key.clone()));
         let near = tiers.near.remove(key).await;
         let far = tiers.far.remove(key).await;
-        // It may have come near again before the far store was done.
+        // It may have come near again before the far store was done, or be about to.
+        tiers.recent.add(Selector::Key(key.clone()));
         let again = tiers.near.remove(key).await;
         Ok(far? | near? | again?)
     }
@@ -245,7 +293,8 @@ impl<N: Store, F: Store> Store for Tiered<N, F> {
         tiers.recent.add(selector.clone());
         let near = tiers.near.purge(selector).await;
         let far = tiers.far.purge(selector).await;
-        // Some may have come near again before the far store was done.
+        // Some may have come near again before the far store was done, or be about to.
+        tiers.recent.add(selector.clone());
         let again = tiers.near.purge(selector).await;
         Ok(far?.max(near?).max(again?))
     }
@@ -273,27 +322,7 @@ impl<N: Store, F: Store> Store for Tiered<N, F> {
     }
 
     async fn put_fenced(&self, key: &Key, entry: Entry, fence: Fence) -> Result<bool> {
-        let Self(tiers) = self;
-        let near = tiers.near.put(key, entry.clone()).await;
-        tiers.note("filled", near);
-        let Some(room) = tiers.room(&entry) else {
-            tiers.dropped.fetch_add(1, Ordering::Relaxed);
-            return Ok(true);
-        };
-        let (own, key) = (tiers.clone(), key.clone());
-        let write = async move {
-            let _room = room;
-            let kept = own.far.put_fenced(&key, entry, fence).await;
-            if matches!(kept, Ok(false)) {
-                own.note("emptied", own.near.remove(&key).await);
-            }
-            kept
-        };
-        // Whoever asked for it may go away.
-        match Handle::try_current() {
-            Ok(runtime) => runtime.spawn(write).await.unwrap_or_else(|error| Err(StoreError::unavailable(error))),
-            Err(_) => write.await,
-        }
+        Tiers::write(&self.0, key, entry, Some(fence)).await
     }
 
     async fn claim(&self, key: &Key, seen: Option<&Entry>) -> Claim {

@@ -108,7 +108,7 @@ impl Shared {
             Message::Removed(key) if !own => self.hearing.tell(&Change::Removed(key)),
             Message::Invalidated(marks, at) if !own => self.hearing.tell(&Change::Invalidated(marks, at)),
             Message::Removed(_) | Message::Invalidated(..) => {}
-            Message::Released(digest) => self.waiters.wake(&digest),
+            Message::Released(digest, settled) => self.waiters.wake(&digest, settled),
         }
     }
 }

@@ -13,7 +13,7 @@ use ::redis::Value;
 use tokio::{
     runtime::Handle,
     sync::{oneshot, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -30,6 +30,9 @@ use crate::{
 
 /// How often those who wait look themselves while they can't be woken.
 const POLL: Duration = Duration::from_millis(50);
+
+/// How long a lease is renewed at most: those who come later fetch for themselves.
+const LONGEST: Duration = Duration::from_secs(30);
 
 impl Redis {
     pub(super) async fn claim_lease(&self, key: &Key, seen: Option<&Entry>) -> Claim {
@@ -80,20 +83,24 @@ struct Held {
 impl Held {
     /// Renews it until it is dropped, and gives it back then.
     fn hold(self) -> Lease {
-        let (held, mut dropped) = oneshot::channel::<()>();
+        let (end, mut ended) = oneshot::channel();
         tokio::spawn(async move {
-            loop {
+            let begun = Instant::now();
+            let settled = loop {
                 tokio::select! {
-                    _ = &mut dropped => break,
+                    settled = &mut ended => break settled.unwrap_or(false),
                     () = sleep(self.store.0.lease / 3) => {}
                 }
-                if !self.renew().await {
+                // A slow reader must not hold up a fleet.
+                if begun.elapsed() > LONGEST || !self.renew().await {
                     return;
                 }
-            }
-            self.release().await;
+            };
+            self.release(settled).await;
         });
-        Lease::new(held)
+        Lease::new(move |settled| {
+            let _ = end.send(settled);
+        })
     }
 
     /// Whether it may still be held.
@@ -109,10 +116,11 @@ impl Held {
         !lost
     }
 
-    async fn release(&self) {
+    /// `settled`: whether whoever waits finds what there is to be had.
+    async fn release(&self, settled: bool) {
         let Redis(shared) = &self.store;
         let lease = shared.names.lease(&self.key);
-        let message = Message::Released(*self.key.digest()).encode(&shared.origin);
+        let message = Message::Released(*self.key.digest(), settled).encode(&shared.origin);
         let call = RELEASE.call().key(&lease).arg(&self.token).arg(shared.names.channel()).bytes(message);
         if let Err(error) = self.store.run(vec![call], 0).await {
             tracing::debug!(error = &error as &dyn std::error::Error, lease, "a lease is left to end by itself");
@@ -138,7 +146,7 @@ impl Drop for Asked {
     fn drop(&mut self) {
         if let (Some(held), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
             // On the same connection, and so after the claim.
-            runtime.spawn(async move { held.release().await });
+            runtime.spawn(async move { held.release(false).await });
         }
     }
 }
@@ -167,9 +175,9 @@ impl Waiters {
     }
 
     /// The lease on a key was given back.
-    pub(super) fn wake(&self, digest: &[u8; 32]) {
+    pub(super) fn wake(&self, digest: &[u8; 32], settled: bool) {
         if let Some(waiters) = self.map().get(digest) {
-            waiters.send_replace(Ended::Released);
+            waiters.send_replace(if settled { Ended::Released } else { Ended::Lapsed });
         }
     }
 
@@ -192,7 +200,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut map = self.store.0.waiters.map();
         // Given up while nobody counts: of two who leave at once, one is the last.
-        self.woken = watch::channel(()).1;
+        self.woken = watch::channel(Ended::Lapsed).1;
         if map.get(&self.digest).is_some_and(|waiters| waiters.receiver_count() == 0) {
             map.remove(&self.digest);
         }
@@ -236,7 +244,7 @@ mod tests {
             assert!(place.woken.has_changed().expect("it is open"), "the end of the lease may have been missed");
             assert_eq!(*place.woken.borrow_and_update(), Ended::Lapsed);
         }
-        store.0.waiters.wake(key.digest());
+        store.0.waiters.wake(key.digest(), true);
         assert_eq!(*place.woken.borrow_and_update(), Ended::Released);
         drop(place);
         assert!(store.0.waiters.map().is_empty(), "places don't pile up");

@@ -16,8 +16,8 @@ pub(super) enum Message {
     /// A record of the log.
     Purged(Vec<u8>),
     Removed(Key),
-    /// The lease on this key.
-    Released([u8; 32]),
+    /// The lease on this key; whether what there is to be had is there.
+    Released([u8; 32], bool),
     Invalidated([u64; 2], SystemTime),
 }
 
@@ -31,7 +31,7 @@ impl Message {
         match self {
             Self::Purged(record) => [&begun(origin, b'P')[..], record].concat(),
             Self::Removed(key) => [begun(origin, b'R'), key.to_string().into_bytes()].concat(),
-            Self::Released(digest) => [&begun(origin, b'L')[..], digest].concat(),
+            Self::Released(digest, settled) => [&begun(origin, b'L')[..], digest, &[u8::from(*settled)]].concat(),
             Self::Invalidated(marks, at) => {
                 let nanos = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
                 let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
@@ -48,7 +48,10 @@ impl Message {
         let message = match kind {
             b'P' => Self::Purged(text.to_vec()),
             b'R' => Self::Removed(std::str::from_utf8(text).ok()?.parse().ok()?),
-            b'L' => Self::Released(text.try_into().ok()?),
+            b'L' => {
+                let (digest, [settled]) = text.split_first_chunk()? else { return None };
+                Self::Released(*digest, *settled != 0)
+            }
             b'I' => {
                 let (numbers, []) = text.as_chunks::<8>() else { return None };
                 let &[first, second, nanos] = numbers else { return None };
@@ -101,7 +104,8 @@ mod tests {
         let messages = [
             Message::Purged(b"12:A".to_vec()),
             Message::Removed(key.clone()),
-            Message::Released(*key.digest()),
+            Message::Released(*key.digest(), true),
+            Message::Released(*key.digest(), false),
             Message::Invalidated([1, u64::MAX], at),
         ];
         for message in messages {
