@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, Pipeline,
-    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, TlsMode, Value,
+    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsCertificates, TlsMode, Value,
     aio::{ConnectionLike as _, MultiplexedConnection, PubSub},
     cluster::{ClusterClient, ClusterClientBuilder},
     cluster_async::ClusterConnection,
@@ -12,7 +12,7 @@ use ::redis::{
     io::tcp::TcpSettings,
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select_ok};
 
 use super::target::{Login, Target, Topology};
 use crate::ConfigError;
@@ -35,7 +35,10 @@ impl Link {
     pub(crate) async fn query(&mut self, cmd: &Cmd) -> RedisResult<Value> {
         let value = match self {
             Self::Server(server) => server.send_packed_command(cmd).await?,
-            Self::Cluster(cluster) => cluster.req_packed_command(cmd).await?,
+            Self::Cluster(cluster) => match cluster.req_packed_command(cmd).await {
+                Err(error) if error.redirect_node().is_some() => follow(cluster, cmd, error).await?,
+                answer => answer?,
+            },
         };
         value.extract_error()
     }
@@ -74,6 +77,29 @@ impl Link {
         .extract_error()
         .map(drop)
     }
+}
+
+/// Asks for a key whose slot is on its way, after many redirections led nowhere: the client sends `ASKING` by itself, and what
+/// others ask meanwhile by the same connection takes it away. Here both are sent together.
+async fn follow(cluster: &mut ClusterConnection, cmd: &Cmd, mut error: RedisError) -> RedisResult<Value> {
+    for _ in 0..REDIRECTIONS {
+        let asks = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);
+        let Some((host, port)) = error.redirect_node().and_then(|(address, _)| address.rsplit_once(':')) else { break };
+        let Ok(port) = port.parse() else { break };
+        let answer = if asks {
+            let mut pipeline = Pipeline::with_capacity(2);
+            pipeline.add_command(::redis::cmd("ASKING")).add_command(cmd.clone());
+            let node = SingleNodeRoutingInfo::ByAddress { host: host.to_owned(), port };
+            cluster.route_pipeline(pipeline, 1, 1, node).await.map(|mut values| values.pop().unwrap_or(Value::Nil))
+        } else {
+            cluster.req_packed_command(cmd).await
+        };
+        match answer {
+            Err(next) if next.redirect_node().is_some() => error = next,
+            answer => return answer,
+        }
+    }
+    Err(error)
 }
 
 /// How connections are opened.
