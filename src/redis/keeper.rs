@@ -97,7 +97,7 @@ impl Inner {
         };
         let links = match held {
             Some(links) => links,
-            None => Arc::new(timeout(self.dial.connect_timeout, self.open()).await.map_err(late)??),
+            None => Arc::new(timeout(self.dial.patience(), self.open()).await.map_err(late)??),
         };
         let Some(mut first) = links.links.first().cloned() else {
             return Err((ErrorKind::Client, "there is no connection").into());

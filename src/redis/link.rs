@@ -18,7 +18,7 @@ use super::target::{Login, Target, Topology};
 use crate::ConfigError;
 
 /// How often a Cluster is asked again, redirections included. Calls have a deadline besides.
-const REDIRECTIONS: u32 = 5;
+const REDIRECTIONS: u32 = 4;
 
 /// A Cluster's connections give up on an answer by themselves, long after those who asked.
 const FORGOTTEN: Duration = Duration::from_secs(10);
@@ -117,13 +117,24 @@ impl Dial {
             Topology::Standalone => {
                 self.target.nodes.iter().try_for_each(|node| self.client_of(node.addr().clone()).map(drop))
             }
-            Topology::Sentinel(name) => self.sentinels(name).map(drop),
+            Topology::Sentinel(name) => {
+                self.target.addresses().try_for_each(|address| self.sentinel(address, name).map(drop))
+            }
             Topology::Cluster => self.cluster().map(drop),
         };
         opened.map_err(|error| {
             let why = error.detail().map_or_else(|| error.to_string(), Into::into);
             ConfigError::new("redis::Client certificates", format!("{why}; take certificates and keys as PEM"))
         })
+    }
+
+    /// How long it may take to open a connection. A Cluster's nodes are asked all at once, but twice: those of the URL, and then
+    /// those that they name; each time one that hangs is waited for.
+    pub(super) fn patience(&self) -> Duration {
+        match self.target.topology {
+            Topology::Standalone | Topology::Sentinel(_) => self.connect_timeout,
+            Topology::Cluster => self.connect_timeout * 3,
+        }
     }
 
     /// Opens a connection. Whoever calls bounds it in time.
@@ -168,17 +179,14 @@ impl Dial {
     pub(super) async fn open_pubsub(&self) -> RedisResult<PubSub> {
         match self.target.topology {
             Topology::Standalone | Topology::Sentinel(_) => self.client().await?.get_async_pubsub().await,
+            // The first that answers: one may hang.
             Topology::Cluster => {
-                let mut last = RedisError::from((ErrorKind::ClusterConnectionNotFound, "no node answers"));
-                for node in &self.target.nodes {
-                    let opened = async { self.client_of(node.addr().clone())?.get_async_pubsub().await };
-                    match tokio::time::timeout(self.connect_timeout, opened).await {
-                        Ok(Ok(opened)) => return Ok(opened),
-                        Ok(Err(error)) => last = error,
-                        Err(_) => {}
-                    }
-                }
-                Err(last)
+                let opened = self
+                    .target
+                    .nodes
+                    .iter()
+                    .map(|node| Box::pin(async { self.client_of(node.addr().clone())?.get_async_pubsub().await }));
+                Ok(select_ok(opened).await?.0)
             }
         }
     }
@@ -214,14 +222,19 @@ impl Dial {
         }
     }
 
-    /// The master that the Sentinels name now, and that says of itself that it is one.
+    /// The master that a Sentinel names now, and that says of itself that it is one. The first that answers is believed: one
+    /// may hang.
     async fn master(&self, name: &str) -> RedisResult<Client> {
-        self.sentinels(name)?.async_get_client().await
+        let asked = self
+            .target
+            .addresses()
+            .map(|address| Box::pin(async move { self.sentinel(address, name)?.async_get_client().await }));
+        Ok(select_ok(asked).await?.0)
     }
 
-    fn sentinels(&self, name: &str) -> RedisResult<SentinelClient> {
+    fn sentinel(&self, address: ConnectionAddr, name: &str) -> RedisResult<SentinelClient> {
         let target = &self.target;
-        let mut builder = SentinelClientBuilder::new(target.addresses(), name, SentinelServerType::Master)?
+        let mut builder = SentinelClientBuilder::new([address], name, SentinelServerType::Master)?
             .set_client_to_redis_db(target.database)
             .set_client_to_redis_tcp_settings(tcp())
             .set_client_to_sentinel_tcp_settings(tcp());
