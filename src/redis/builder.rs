@@ -14,7 +14,7 @@ use rustls::{
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, pem::PemObject as _},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Client, Inner, State,
@@ -192,6 +192,8 @@ impl ClientBuilder {
             down: AtomicBool::new(false),
             timeouts: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            made: Instant::now(),
+            answered: AtomicU64::new(0),
         });
         // It is the first to be told.
         let _ = told.set(Arc::downgrade(&inner));

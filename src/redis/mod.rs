@@ -55,10 +55,16 @@ pub(crate) use self::{
     link::Link,
     listen::{Heard, listen},
 };
-use crate::{ConfigError, breaker::Breaker};
+use crate::{
+    ConfigError,
+    breaker::{Breaker, Permit},
+};
 
 /// How long a connection is used at least before a server that refuses to write is looked for anew.
 const SETTLED: Duration = Duration::from_secs(1);
+
+/// For how long after an answer a Cluster counts as there: a node that fails meanwhile takes along its own keys only.
+const ANSWERED: Duration = Duration::from_secs(1);
 
 /// The way to one Redis; clones share its connections and its breaker.
 #[derive(Clone)]
@@ -76,6 +82,10 @@ struct Inner {
     down: AtomicBool,
     timeouts: AtomicU64,
     errors: AtomicU64,
+    /// When the client was made.
+    made: Instant,
+    /// When any node of a Cluster answered last, in milliseconds since then; zero: never.
+    answered: AtomicU64,
 }
 
 /// The connection.
@@ -143,7 +153,7 @@ impl Client {
     }
 
     pub(crate) fn is_cluster(&self) -> bool {
-        self.0.dial.target.topology == target::Topology::Cluster
+        self.0.is_cluster()
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -183,9 +193,9 @@ impl Client {
             Ok(Err(error)) => {
                 inner.errors.fetch_add(1, Ordering::Relaxed);
                 if is_fault(&error) {
-                    permit.failure(now());
+                    inner.failed(permit);
                 } else {
-                    permit.success(now());
+                    inner.well(permit);
                 }
                 if let Some(links) = used {
                     inner.doubt(&links, &error);
@@ -194,17 +204,30 @@ impl Client {
             }
             Err(_) => {
                 inner.timeouts.fetch_add(1, Ordering::Relaxed);
-                permit.failure(now());
+                inner.failed(permit);
                 Err(Failure::Late)
             }
         }
     }
 
-    /// Which server has which keys: another answer says that keys may have moved.
-    pub(crate) async fn slots(&self) -> Result<Value, Failure> {
+    /// Which server has which keys.
+    pub(crate) async fn layout(&self) -> Result<Layout, Failure> {
         if !self.is_cluster() {
-            return Ok(Value::Nil);
+            return Ok(Layout { slots: Value::Nil, is_moving: false });
         }
+        let (slots, mut is_moving) = (self.slots().await?, false);
+        let mut nodes = ::redis::cmd("CLUSTER");
+        nodes.arg("NODES");
+        for mut master in self.masters_in(&slots).await? {
+            let asked = timeout(self.0.dial.connect_timeout, master.query(&nodes)).await;
+            let view = asked.map_err(|_| Failure::Late)?.map_err(|error| Failure::Failed(Arc::new(error)))?;
+            // Each says of itself alone which slots are on their way, in brackets.
+            is_moving |= matches!(view, Value::BulkString(view) if view.windows(2).any(|signs| signs == b" ["));
+        }
+        Ok(Layout { slots, is_moving })
+    }
+
+    async fn slots(&self) -> Result<Value, Failure> {
         let mut slots = ::redis::cmd("CLUSTER");
         slots.arg("SLOTS");
         self.call(self.0.dial.connect_timeout, async move |mut link| link.query(&slots).await).await
@@ -239,6 +262,31 @@ impl Client {
 }
 
 impl Inner {
+    fn is_cluster(&self) -> bool {
+        self.dial.target.topology == target::Topology::Cluster
+    }
+
+    /// Milliseconds since the client was made, and one.
+    fn age(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn well(&self, permit: Permit) {
+        if self.is_cluster() {
+            self.answered.store(self.age(), Ordering::Relaxed);
+        }
+        permit.success(now());
+    }
+
+    /// Counts a failure, unless it is that of one node among others that answer.
+    fn failed(&self, permit: Permit) {
+        let answered = self.answered.load(Ordering::Relaxed);
+        let others_answer = answered > 0 && u128::from(self.age().saturating_sub(answered)) < ANSWERED.as_millis();
+        if !others_answer {
+            permit.failure(now());
+        }
+    }
+
     /// The connection, as soon as there is one; or why there is none.
     async fn links(self: &Arc<Self>) -> Result<Arc<Links>, Arc<RedisError>> {
         if let State::Up(links) = &*self.state.borrow() {
@@ -261,8 +309,7 @@ impl Inner {
     /// Lets go of a connection that broke, or that leads to a server which is no master any more.
     fn doubt(self: &Arc<Self>, used: &Arc<Links>, error: &RedisError) {
         let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) && used.since.elapsed() > SETTLED;
-        let one_server = self.dial.target.topology != target::Topology::Cluster;
-        let broken = one_server && (error.is_unrecoverable_error() || error.kind() == ErrorKind::Parse);
+        let broken = !self.is_cluster() && (error.is_unrecoverable_error() || error.kind() == ErrorKind::Parse);
         if !(demoted || broken) {
             return;
         }
