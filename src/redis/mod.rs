@@ -122,6 +122,20 @@ pub(crate) enum Failure {
     Failed(Arc<RedisError>),
 }
 
+/// Which server of a Cluster has which keys.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Layout {
+    slots: Value,
+    is_moving: bool,
+}
+
+impl Layout {
+    /// Whether no slot is on its way from one master to another.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.is_moving
+    }
+}
+
 /// What a client went through.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
@@ -187,7 +201,7 @@ impl Client {
         };
         match timeout(within, asked).await {
             Ok(Ok(answer)) => {
-                permit.success(now());
+                inner.well(permit);
                 Ok(answer)
             }
             Ok(Err(error)) => {
@@ -235,13 +249,17 @@ impl Client {
 
     /// A connection of its own to each server that may hold a key.
     pub(crate) async fn masters(&self) -> Result<Vec<Link>, Failure> {
+        if !self.is_cluster() {
+            return Ok(vec![self.call(self.0.dial.connect_timeout, async |link| Ok(link)).await?]);
+        }
+        self.masters_in(&self.slots().await?).await
+    }
+
+    async fn masters_in(&self, slots: &Value) -> Result<Vec<Link>, Failure> {
         let Self(inner) = self;
         let within = inner.dial.connect_timeout;
-        if !self.is_cluster() {
-            return Ok(vec![self.call(within, async |link| Ok(link)).await?]);
-        }
         let mut masters = Vec::new();
-        for (host, port) in keeper::masters_of(&self.slots().await?) {
+        for (host, port) in keeper::masters_of(slots) {
             match timeout(within, inner.dial.open_node(host, port)).await {
                 Ok(Ok(link)) => masters.push(link),
                 Ok(Err(error)) => return Err(Failure::Failed(Arc::new(error))),

@@ -161,15 +161,17 @@ impl Redis {
     /// Removes what every master has under names that a glob matches, and that are meant.
     async fn sweep(&self, glob: &str, meant: impl Fn(&str) -> bool) -> Result<u64> {
         let mut purged = 0;
+        let mut before = self.0.client.layout().await.map_err(failed)?;
         for _ in 0..ROUNDS {
-            let before = self.0.client.slots().await.map_err(failed)?;
             for master in self.0.client.masters().await.map_err(failed)? {
                 purged += self.sweep_one(master, glob, &meant).await?;
             }
             // Keys that moved meanwhile may have been missed.
-            if self.0.client.slots().await.map_err(failed)? == before {
+            let after = self.0.client.layout().await.map_err(failed)?;
+            if after.is_settled() && after == before {
                 break;
             }
+            before = after;
         }
         Ok(purged)
     }
@@ -195,10 +197,22 @@ impl Redis {
         if names.is_empty() {
             return Ok(0);
         }
-        let mut unlink = Cmd::new();
-        unlink.arg("UNLINK").arg(names);
-        let Value::Int(count) = self.ask_for_long(unlink).await? else { return Ok(0) };
-        Ok(u64::try_from(count).unwrap_or_default())
+        let unlink = |names: &[String]| {
+            let mut unlink = Cmd::new();
+            unlink.arg("UNLINK").arg(names);
+            unlink
+        };
+        // A Cluster refuses to touch several keys at once that lie with two masters, as they do while their slot moves.
+        let at_once = if self.0.client.is_cluster() { 1 } else { names.len() };
+        let unlinks = names.chunks(at_once).map(unlink).collect();
+        let unlinked = self.0.client.call(self.long(), async move |mut link| {
+            let counts = link.query_all(unlinks).await?;
+            counts.into_iter().collect::<::redis::RedisResult<Vec<_>>>()
+        });
+        let counts = unlinked.await.map_err(failed)?.into_iter();
+        Ok(counts
+            .filter_map(|count| if let Value::Int(count) = count { u64::try_from(count).ok() } else { None })
+            .sum())
     }
 
     /// No request waits for it.
