@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -45,7 +45,7 @@ impl Redis {
         let ttl = shared.lease.as_millis().to_string();
         let call = CLAIM.call().key(shared.names.entry(key)).key(shared.names.lease(key));
         let call = call.arg(asked.token()).arg(ttl).bytes(seen);
-        let left = match self.try_run(vec![call], 0, &AtomicBool::default()).await.map(|mut answers| answers.pop()) {
+        let left = match self.try_run(vec![call], 0).await.map(|mut answers| answers.pop()) {
             Ok(Some(Value::Int(-1))) => return asked.answered().map_or(Claim::Free, |held| Claim::Held(held.hold())),
             Ok(Some(Value::Int(answer))) => {
                 asked.answered();

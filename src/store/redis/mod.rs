@@ -12,7 +12,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -41,7 +41,7 @@ use crate::{
     },
     key::Key,
     redis::{Client, Failure},
-    tag::Selector,
+    tag::{Selector, Tag},
 };
 
 /// Bytes that Redis is thought to take at least in a millisecond: 16 MiB a second.
@@ -113,15 +113,14 @@ impl Redis {
 
     /// Runs scripts at once, within a call's time and what so many bytes take.
     async fn run(&self, calls: Vec<Call>, bytes: usize) -> Result<Vec<Value>> {
-        self.try_run(calls, bytes, &AtomicBool::default()).await.map_err(failed)
+        self.try_run(calls, bytes).await.map_err(failed)
     }
 
-    /// The same, and whether the last of them gave nothing, whatever became of the others.
-    async fn try_run(&self, calls: Vec<Call>, bytes: usize, last: &AtomicBool) -> Result<Vec<Value>, Failure> {
+    /// The same, and why not.
+    async fn try_run(&self, calls: Vec<Call>, bytes: usize) -> Result<Vec<Value>, Failure> {
         let within = self.0.client.response_timeout() + Duration::from_millis(bytes as u64 / BYTES_PER_MILLISECOND);
         let run = self.0.client.call(within, async move |mut link| {
             let answers = Call::run_all(&calls, &mut link).await?;
-            last.store(matches!(answers.last(), Some(Ok(Value::Nil))), Ordering::Relaxed);
             answers.into_iter().collect()
         });
         run.await
@@ -180,6 +179,47 @@ impl Redis {
         let (codec, own, spare) = (self.0.codec.clone(), name.to_owned(), entry.clone());
         let encoded = tokio::task::spawn_blocking(move || codec.encode(own.as_bytes(), &entry)).await;
         encoded.unwrap_or_else(|_| self.0.codec.encode(name.as_bytes(), &spare))
+    }
+
+    /// Writes an entry unless it was purged after the last purge that is known; whether it is kept.
+    async fn write(&self, key: &Key, name: &str, frame: &Bytes, tags: &[Tag], ttl: &str, known: u64) -> Result<bool> {
+        let Shared { names, origin, .. } = &*self.0;
+        let (member, replaced) = (Names::member(key), Bytes::from(Message::Removed(key.clone()).encode(origin)));
+        let in_cluster = self.0.client.is_cluster();
+        let mut since = known;
+        let mut written = false;
+        for _ in 0..TRIES {
+            // A tag's index first: a purge that the entry is kept after has to find it there.
+            let indexes = tags.iter().map(|tag| INDEX.call().key(names.tag(tag)).arg(&member).arg(ttl));
+            let mut calls: Vec<_> = indexes.collect();
+            let put = PUT.call().key(name);
+            let put = if in_cluster { put } else { put.key(names.log()) };
+            let put = put.bytes(frame.clone()).arg(ttl).arg(since.to_string());
+            calls.push(put.arg(names.channel()).bytes(replaced.clone()));
+            let mut newer = self.run(calls, frame.len()).await?.pop().unwrap_or(Value::Nil);
+            let kept = matches!(newer, Value::Nil);
+            // If Redis had lost the script of the indexes alone, it was put before, and again with them.
+            written |= kept || !tags.is_empty();
+            if kept && !in_cluster {
+                return Ok(true);
+            }
+            if in_cluster {
+                // Written first and looked at after, for the log lies elsewhere.
+                let call = SINCE.call().key(names.log()).arg(since.to_string());
+                newer = self.run(vec![call], 0).await?.pop().unwrap_or(Value::Nil);
+            }
+            match self.0.log.news(since, &newer) {
+                None if in_cluster => return Ok(true),
+                None => {}
+                Some(news) if news.may_mean(key, tags) => break,
+                Some(_) if in_cluster => return Ok(true),
+                Some(news) => since = news.last(),
+            }
+        }
+        if written {
+            self.remove(key).await?;
+        }
+        Ok(false)
     }
 }
 
@@ -249,63 +289,21 @@ impl Store for Redis {
 
     async fn put_fenced(&self, key: &Key, entry: Entry, fence: Fence) -> Result<bool> {
         self.hear();
-        let Shared { names, origin, .. } = &*self.0;
         let Some(kept) = entry.head().lifetime().kept_in(self.0.clock.now()) else { return Ok(true) };
         let ttl = milliseconds(kept).to_string();
-        let (name, member) = (names.entry(key), Names::member(key));
+        let name = self.0.names.entry(key);
         let tags: Box<[_]> = entry.head().tag_list().into();
         let frame = self.encoded(&name, entry).await;
         if frame.len() > self.0.max_entry {
             self.0.too_large.fetch_add(1, Ordering::Relaxed);
             return Ok(true);
         }
-        let replaced = Bytes::from(Message::Removed(key.clone()).encode(origin));
-        let in_cluster = self.0.client.is_cluster();
-        // What began before this process knew anything of the log began after what it found there first.
-        let mut since = fence.number().max(self.0.log.first());
-        let mut written = false;
-        for _ in 0..TRIES {
-            // A tag's index first: a purge that the entry is kept after has to find it there.
-            let indexes = tags.iter().map(|tag| INDEX.call().key(names.tag(tag)).arg(&member).arg(&ttl));
-            let mut calls: Vec<_> = indexes.collect();
-            let put = PUT.call().key(&name);
-            let put = if in_cluster { put } else { put.key(names.log()) };
-            let put = put.bytes(frame.clone()).arg(&ttl).arg(since.to_string());
-            calls.push(put.arg(names.channel()).bytes(replaced.clone()));
-            let put = AtomicBool::new(false);
-            let mut newer = match self.try_run(calls, frame.len(), &put).await {
-                Ok(mut answers) => answers.pop().unwrap_or(Value::Nil),
-                Err(failure) => {
-                    if put.into_inner() {
-                        // An index refused alone: no purge by its tag would find the entry.
-                        self.remove(key).await?;
-                    }
-                    return Err(failed(failure));
-                }
-            };
-            let kept = matches!(newer, Value::Nil);
-            // If Redis had lost the script of the indexes alone, it was put before, and again with them.
-            written |= kept || !tags.is_empty();
-            if kept && !in_cluster {
-                return Ok(true);
-            }
-            if in_cluster {
-                // Written first and looked at after, for the log lies elsewhere.
-                let call = SINCE.call().key(names.log()).arg(since.to_string());
-                newer = self.run(vec![call], 0).await?.pop().unwrap_or(Value::Nil);
-            }
-            match self.0.log.news(since, &newer) {
-                None if in_cluster => return Ok(true),
-                None => {}
-                Some(news) if news.may_mean(key, &tags) => break,
-                Some(_) if in_cluster => return Ok(true),
-                Some(news) => since = news.last(),
-            }
-        }
-        if written {
+        let kept = self.write(key, &name, &frame, &tags, &ttl, self.0.log.known_by(fence)).await;
+        // It may lie there although a tag's index doesn't have it, or a Cluster's log couldn't be asked: no purge would find it.
+        if kept.is_err() && (self.0.client.is_cluster() || !tags.is_empty()) {
             self.remove(key).await?;
         }
-        Ok(false)
+        kept
     }
 
     /// Asks for the right to fetch, by a lease in Redis that is renewed while it is held. A process that dies with it holds up the
