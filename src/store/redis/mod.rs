@@ -233,6 +233,7 @@ impl Store for Redis {
             return self.found(key, name, self.ask(get).await?);
         }
         // Once: what was purged before this process began is none of its business.
+        let _reading = self.0.log.read();
         let client = &self.0.client;
         let log = SINCE.call().key(self.0.names.log()).arg("0");
         let asked = client.call(client.response_timeout(), async move |mut link| {
@@ -284,7 +285,7 @@ impl Store for Redis {
     }
 
     fn fence(&self) -> Fence {
-        Fence::new(self.0.log.last())
+        self.0.log.fence()
     }
 
     async fn put_fenced(&self, key: &Key, entry: Entry, fence: Fence) -> Result<bool> {

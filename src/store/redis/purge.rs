@@ -14,7 +14,7 @@ use super::{
 use crate::{
     key::Key,
     redis::Link,
-    store::Usage,
+    store::{Fence, Usage},
     tag::{Selector, Tag},
 };
 
@@ -30,12 +30,28 @@ const BATCH: usize = 500;
 /// How often the masters of a Cluster are gone through again because they changed meanwhile.
 const ROUNDS: usize = 3;
 
+/// Below this no purge has a number, for the first has the time; it was in 2004.
+const NUMBERS: u64 = 1 << 40;
+
 /// How far the log of purges is known.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     /// The number of the last purge, when the log was read first.
     first: RwLock<Option<u64>>,
     last: AtomicU64,
+    /// How often it could not be read before that.
+    unread: AtomicU64,
+}
+
+/// The first reading of the log, while it is under way. Unless the log is known by its end, it has failed.
+pub(super) struct Reading<'a>(&'a Log);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_known() {
+            self.0.unread.fetch_add(1, Ordering::AcqRel);
+        }
+    }
 }
 
 impl Log {
@@ -43,13 +59,27 @@ impl Log {
         self.first.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// The last purge before this process took part; zero if there is none, or it isn't known.
-    pub(super) fn first(&self) -> u64 {
-        self.first.read().unwrap_or_else(PoisonError::into_inner).unwrap_or_default()
+    pub(super) fn read(&self) -> Reading<'_> {
+        Reading(self)
     }
 
-    pub(super) fn last(&self) -> u64 {
-        self.last.load(Ordering::Acquire)
+    /// Notes how far it is known. Before anything is, that is how often it could not be read.
+    pub(super) fn fence(&self) -> Fence {
+        match self.last.load(Ordering::Acquire) {
+            0 => Fence::new(self.unread.load(Ordering::Acquire)),
+            last => Fence::new(last),
+        }
+    }
+
+    /// The last purge that a fetch with this fence began after; zero if that can't be said.
+    pub(super) fn known_by(&self, fence: Fence) -> u64 {
+        if fence.number() >= NUMBERS {
+            return fence.number();
+        }
+        // Each fetch comes after a look-up, which reads the log until it is known. So if all went well since the fence was
+        // noted, the log was read before the fetch began; else it may have been after, and after any purge.
+        let went_well = fence.number() == self.unread.load(Ordering::Acquire);
+        self.first.read().unwrap_or_else(PoisonError::into_inner).filter(|_| went_well).unwrap_or_default()
     }
 
     /// Hears of a purge.
@@ -101,6 +131,7 @@ impl Redis {
     /// Reads the log, if that was never done.
     pub(super) async fn know_log(&self) -> Result<()> {
         if !self.0.log.is_known() {
+            let _reading = self.0.log.read();
             let call = SINCE.call().key(self.0.names.log()).arg("0");
             let records = self.run(vec![call], 0).await?;
             self.0.log.begin(records.first().unwrap_or(&Value::Nil));
