@@ -75,11 +75,6 @@ impl Names {
         format!("{}!tag:{tag}", self.base)
     }
 
-    /// A glob that every tag's index matches.
-    pub(super) fn tags(&self) -> String {
-        format!("{}!tag:*", self.base)
-    }
-
     pub(super) fn log(&self) -> String {
         format!("{}!purges", self.base)
     }

@@ -164,11 +164,8 @@ impl Redis {
                 let meant = |name: &str| names.label(name).is_some_and(|label| pattern.matches(label));
                 self.sweep(&names.entries(pattern.beginning()), meant).await
             }
-            Selector::All => {
-                let purged = self.sweep(&names.entries(""), |name| names.label(name).is_some()).await?;
-                self.sweep(&names.tags(), |_| true).await?;
-                Ok(purged)
-            }
+            // The tags' indexes stay, and end by themselves: what is put meanwhile must be found by the next purge.
+            Selector::All => self.sweep(&names.entries(""), |name| names.label(name).is_some()).await,
         }
     }
 
