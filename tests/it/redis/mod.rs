@@ -1,13 +1,21 @@
 //! Entries in Redis, against real servers.
 
+mod cluster;
 mod conformance;
 mod deaf;
 mod faults;
+mod fence;
 mod follow;
 mod gate;
 mod instance;
+mod keys;
 mod one_fetch;
+mod purge;
+mod reshard;
+mod samples;
+mod sentinel;
 mod tiers;
+mod tls;
 
 use std::time::Duration;
 
