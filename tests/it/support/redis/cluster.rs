@@ -27,6 +27,8 @@ impl Cluster {
     pub(crate) async fn start() -> Self {
         let nodes = join_all((0..2 * MASTERS).map(|_| Server::with(CONFIG))).await;
         let cluster = Self { nodes };
+        // A node takes its epoch only while it knows no other.
+        join_all((0..2 * MASTERS).map(|node| cluster.equip(node))).await;
         join_all((0..2 * MASTERS).map(|node| cluster.introduce(node))).await;
         cluster.await_views("nodes to meet", |view| view.known() == 2 * MASTERS).await;
         join_all((MASTERS..2 * MASTERS).map(|node| cluster.replicate(node, node - MASTERS))).await;
@@ -113,8 +115,8 @@ impl Cluster {
         self.live().next().expect("a node that can be asked")
     }
 
-    /// Gives a node what it has from the start, and tells it of those before it.
-    async fn introduce(&self, node: usize) {
+    /// Gives a node what it has from the start.
+    async fn equip(&self, node: usize) {
         let server = &self.nodes[node];
         if node < MASTERS {
             let bound = |node: usize| usize::from(SLOTS) * node / MASTERS;
@@ -122,6 +124,11 @@ impl Cluster {
             server.command(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]).await;
         }
         server.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(node + 1).to_string()]).await;
+    }
+
+    /// Tells a node of those before it.
+    async fn introduce(&self, node: usize) {
+        let server = &self.nodes[node];
         for other in &self.nodes[..node] {
             server.command(&["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string()]).await;
         }
