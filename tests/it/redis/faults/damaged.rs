@@ -16,7 +16,7 @@ fn key(id: &str) -> Key {
     KeyBuilder::new("test").field("id", id).finish()
 }
 
-fn entry(text: &'static str) -> Entry {
+pub(super) fn entry(text: &'static str) -> Entry {
     let lifetime = Lifetime::new(SystemTime::now(), Duration::from_secs(600));
     let body = Frames::whole(text.into());
     Entry::new(Head::new(StatusCode::OK, HeaderMap::new(), lifetime), body)

@@ -1,21 +1,38 @@
 //! Redis works, and refuses to write: that is no outage, and what can be read is.
 
-use std::cell::Cell;
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
-use larder::tag::Selector;
+use larder::{
+    key::KeyBuilder,
+    store::{Redis, Store as _},
+    tag::Selector,
+};
 
-use super::{Site, eventually};
+use super::{Site, damaged::entry, eventually, patient, store};
 use crate::support::redis::Server;
 
+/// Both kinds of cache, and a store beside them, by one connection.
+fn beside(url: &str) -> ([Site; 2], Redis) {
+    let client = patient(url);
+    ([Site::alone(client.clone()), Site::tiered(client.clone())], store(client, "beside"))
+}
+
 /// What was kept is served while nothing can be written, and nobody stops asking for it.
-async fn reads_go_on(site: &Site) {
+async fn reads_go_on(site: &Site, store: &Redis) {
     let before = site.redis();
-    for _ in 0..30 {
+    for number in 0..20 {
+        let key = KeyBuilder::new("test").field("id", number.to_string()).finish();
+        store.put(&key, entry("text")).await.expect_err("nothing can be written");
+    }
+    for _ in 0..20 {
         // A path that nobody asked for yet.
         assert!(!site.hits(&format!("/unkept/{}", site.origin.calls())).await);
         assert!(site.hits("/kept").await);
     }
-    eventually("writes that are seen to fail", async || site.redis().errors > before.errors).await;
+    eventually("writes that are seen to fail", async || site.redis().errors > before.errors + 20).await;
     assert!(site.is_closed() && site.redis().opened == before.opened, "{:?}", site.redis());
     assert_eq!(site.illness().await, None);
 }
@@ -34,14 +51,14 @@ async fn writes_again(site: &Site, server: &Server) {
 #[tokio::test]
 async fn a_full_server_serves_what_it_has() {
     let server = Server::with(&["maxmemory-policy noeviction"]).await;
-    let sites = Site::patient(&server.url());
+    let (sites, store) = beside(&server.url());
     for site in &sites {
         site.warm("/kept").await;
         eventually("a write", async || !server.keys(&site.entries()).await.is_empty()).await;
     }
     server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
     for site in &sites {
-        reads_go_on(site).await;
+        reads_go_on(site, &store).await;
     }
     server.command(&["CONFIG", "SET", "maxmemory", "0"]).await;
     for site in &sites {
@@ -66,7 +83,7 @@ async fn a_full_server_can_be_purged() {
 #[tokio::test]
 async fn a_server_that_became_a_replica_serves_what_it_has_until_it_is_a_master_again() {
     let (server, other) = tokio::join!(Server::start(), Server::start());
-    let sites = Site::patient(&server.url());
+    let (sites, store) = beside(&server.url());
     for site in &sites {
         site.warm("/kept").await;
         eventually("a write", async || !server.keys(&site.entries()).await.is_empty()).await;
@@ -75,11 +92,11 @@ async fn a_server_that_became_a_replica_serves_what_it_has_until_it_is_a_master_
     other.replicaof(Some(&server)).await;
     other.replicaof(None).await;
     server.replicaof(Some(&other)).await;
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     // Long enough for it to be doubted whether it is the right server.
-    while begin.elapsed() < std::time::Duration::from_secs(2) {
+    while begin.elapsed() < Duration::from_secs(2) {
         for site in &sites {
-            reads_go_on(site).await;
+            reads_go_on(site, &store).await;
         }
     }
     server.replicaof(None).await;

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
 use larder::{
     CacheLayer,
-    entry::{Entry, Frames, Head, Lifetime},
+    entry::Entry,
     key::KeyBuilder,
     store::{Memory, Store as _, Tiered},
     tag::{Selector, Tag},
 };
 use tower::Layer as _;
 
-use super::{Site, eventually, hurried, patient, store};
+use super::{Site, damaged::entry, eventually, hurried, patient, store};
 use crate::support::{
     Origin, ask, full, get, heard,
     redis::{Fault, Relay, Server},
@@ -43,17 +42,15 @@ async fn an_entry_that_was_purged_while_it_was_indexed_is_not_kept() {
     let [direct, delayed] = [server.url(), relay.url()].map(|url| store(patient(&url), "writes"));
     let key = |id| KeyBuilder::new("test").field("id", id).finish();
     let tag = Tag::new("t").expect("a tag");
-    let entry = || {
-        let lifetime = Lifetime::new(std::time::SystemTime::now(), Duration::from_secs(600));
-        let head = Head::new(StatusCode::OK, HeaderMap::new(), lifetime);
-        Entry::new(head, Frames::whole("x".into()))
+    let tagged = {
+        let plain = entry("x");
+        Entry::new(plain.head().clone().tags(vec![tag.clone()]), plain.body().clone())
     };
-    let tagged = Entry::new(entry().head().clone().tags(vec![tag.clone()]), entry().body().clone());
     for store in [&direct, &delayed] {
         store.get(&key("0")).await.expect("Redis answers");
     }
     server.command(&["SCRIPT", "FLUSH"]).await;
-    direct.put(&key("1"), entry()).await.expect("a write");
+    direct.put(&key("1"), entry("x")).await.expect("a write");
     relay.set(Fault::Delay(Duration::from_millis(500)));
     let (second, fence) = (key("2"), delayed.fence());
     let (kept, ()) = tokio::join!(delayed.put_fenced(&second, tagged, fence), async {
