@@ -24,6 +24,9 @@ async fn outage(
     let mut opened = Vec::new();
     for site in sites {
         site.warm("/kept").await;
+        if site.space == "tiered" {
+            site.warm_near("/kept", &server).await;
+        }
         eventually("a closed breaker", async || site.is_closed()).await;
         opened.push(site.redis().opened);
     }

@@ -90,12 +90,7 @@ fn the_next_runtime_hears_what_other_processes_change() {
             let path = format!("/{round}");
             one_thread().block_on(async {
                 tiered.warm(&path).await;
-                // What lies near is served without a look at Redis once changes are heard.
-                eventually("trust in what lies near", async || {
-                    let before = server.commandstats().await["get"];
-                    tiered.hits(&path).await && server.commandstats().await["get"] == before
-                })
-                .await;
+                tiered.warm_near(&path, &server).await;
                 let other = Site::tiered(patient(&server.url()));
                 assert!(other.handle.purge(&larder::tag::Selector::All).await.expect("a purge") >= 1);
                 eventually("the purge", async || !tiered.hits(&path).await).await;
