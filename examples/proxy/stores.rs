@@ -116,9 +116,7 @@ mod redis {
             }
             None => client.build()?,
         };
-        // Room for an entry's fields beside its body.
-        let largest = settings.max_body.saturating_add(super::ENTRY_HEAD as usize).min(512 << 20);
-        let store = Redis::builder(client).prefix(&settings.prefix).space("responses").max_entry(largest);
+        let store = Redis::builder(client).prefix(&settings.prefix).space("responses");
         Ok(encrypted(store, settings)?.build()?.boxed())
     }
 

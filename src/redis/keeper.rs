@@ -10,6 +10,7 @@ use std::{
 };
 
 use ::redis::{ErrorKind, RedisError, RedisResult, Value};
+use futures_util::future::try_join_all;
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep, timeout},
@@ -99,10 +100,8 @@ impl Inner {
             Some(links) => links,
             None => Arc::new(timeout(self.dial.patience(), self.open()).await.map_err(late)??),
         };
-        let Some(mut first) = links.links.first().cloned() else {
-            return Err((ErrorKind::Client, "there is no connection").into());
-        };
-        timeout(self.response_timeout, first.ping()).await.map_err(late)??;
+        let pings = links.links.iter().cloned().map(|mut link| async move { link.ping().await });
+        timeout(self.response_timeout, try_join_all(pings)).await.map_err(late)??;
         Ok(links)
     }
 

@@ -21,7 +21,7 @@ use crate::ConfigError;
 const REDIRECTIONS: u32 = 4;
 
 /// A Cluster's connections give up on an answer by themselves, long after those who asked.
-const FORGOTTEN: Duration = Duration::from_secs(10);
+const FORGOTTEN: Duration = Duration::from_secs(1);
 
 /// A way to Redis that many calls share; clones are one connection.
 #[derive(Clone)]

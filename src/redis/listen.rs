@@ -6,7 +6,7 @@ use ::redis::{ErrorKind, RedisError, RedisResult};
 use futures_util::StreamExt as _;
 use tokio::{
     runtime::Handle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{Client, Inner};
@@ -39,14 +39,21 @@ pub(crate) fn listen(
     let inner = client.0.clone();
     runtime.spawn(async move {
         let mut deaf = Deaf { tell: &tell, heard: false };
-        let mut pause = PAUSES[0];
+        let (mut pause, mut told) = (PAUSES[0], false);
         while tell(Heard::Nothing).is_continue() {
-            match hear(&inner, &channel, &mut deaf).await {
-                Ok(()) => return,
-                Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "messages are not heard"),
+            let begun = Instant::now();
+            let Err(error) = hear(&inner, &channel, &mut deaf).await else { return };
+            // Once for each time: without messages every hit asks Redis.
+            if std::mem::replace(&mut told, true) {
+                tracing::debug!(error = &error as &dyn std::error::Error, "messages by other processes are not heard");
+            } else {
+                tracing::warn!(error = &error as &dyn std::error::Error, "messages by other processes are not heard");
             }
             if std::mem::take(&mut deaf.heard) {
-                pause = PAUSES[0];
+                // One that ends as soon as it began is no better than none.
+                if begun.elapsed() > HEARTBEAT {
+                    (pause, told) = (PAUSES[0], false);
+                }
                 if tell(Heard::Deaf).is_break() {
                     return;
                 }

@@ -170,6 +170,11 @@ impl Client {
         self.0.is_cluster()
     }
 
+    /// Whether it is asked.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.0.breaker.state(now()) == crate::breaker::State::Closed
+    }
+
     pub(crate) fn report(&self) -> Report {
         Report {
             breaker: self.0.breaker.snapshot(now()),
@@ -189,6 +194,7 @@ impl Client {
             inner.keep();
             return Err(Failure::Refused);
         };
+        let mut asking = Asking { inner, permit: Some(permit), until: Instant::now() + within / 2 };
         let mut used = None;
         let asked = async {
             let links = inner.links().await?;
@@ -199,7 +205,9 @@ impl Client {
                 None => Err(Arc::new(RedisError::from((ErrorKind::Client, "there is no connection")))),
             }
         };
-        match timeout(within, asked).await {
+        let answer = timeout(within, asked).await;
+        let Some(permit) = asking.permit.take() else { return Err(Failure::Refused) };
+        match answer {
             Ok(Ok(answer)) => {
                 inner.well(permit);
                 Ok(answer)
@@ -348,6 +356,21 @@ impl Inner {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("target", &self.0.dial.target).finish_non_exhaustive()
+    }
+}
+
+/// A call under way. Given up by who made it when half of its time was over, it failed: they may have less patience.
+struct Asking<'a> {
+    inner: &'a Inner,
+    permit: Option<Permit>,
+    until: Instant,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take().filter(|_| Instant::now() > self.until) {
+            self.inner.failed(permit);
+        }
     }
 }
 

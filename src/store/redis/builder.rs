@@ -42,7 +42,7 @@ impl RedisBuilder {
             prefix: "larder".into(),
             space: "default".into(),
             codec: Codec::new(),
-            max_entry: 16 << 20,
+            max_entry: 4 << 20,
             lease: Duration::from_secs(3),
             clock: Arc::new(SystemClock),
         }
@@ -80,7 +80,8 @@ impl RedisBuilder {
         self
     }
 
-    /// The largest entry that is kept, in bytes as Redis holds it. Default: 16 MiB.
+    /// The largest entry that is kept, in bytes as Redis holds it: one has to be read within the client's
+    /// [deadline](crate::redis::ClientBuilder::response_timeout), and holds up what shares its connection. Default: 4 MiB.
     pub fn max_entry(mut self, bytes: usize) -> Self {
         self.max_entry = bytes;
         self
@@ -166,6 +167,6 @@ mod tests {
             let advises = ["take", "expected"].iter().any(|word| error.to_string().contains(word));
             assert!(error.setting().contains(setting) && advises, "{error}");
         }
-        assert!(builder().prefix("my:app").space("users").compression(Compression::Off).build().is_ok());
+        assert!(builder().prefix("my-app").space("users").compression(Compression::Off).build().is_ok());
     }
 }

@@ -15,5 +15,10 @@ if redis.call('HSETNX', KEYS[2], 'token', ARGV[1]) == 1 then
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
   return -1
 end
+if redis.call('HGET', KEYS[2], 'token') == ARGV[1] then
+  -- Its answer was lost on the way, and it was sent again.
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+  return -1
+end
 redis.call('HSET', KEYS[2], 'waited', 1)
 return math.max(redis.call('PTTL', KEYS[2]), 0)

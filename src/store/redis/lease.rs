@@ -13,7 +13,7 @@ use ::redis::Value;
 use tokio::{
     runtime::Handle,
     sync::{oneshot, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{
@@ -65,9 +65,15 @@ impl Redis {
         Claim::Taken(Waiting::new(async move {
             // A little more than what is left, so that a lease that isn't renewed is over by then.
             let patience = if hears { left + Duration::from_millis(5) } else { left.min(POLL) };
-            match timeout(patience, place.woken.changed()).await {
-                Ok(Ok(())) => *place.woken.borrow(),
-                Ok(Err(_)) | Err(_) => Ended::Lapsed,
+            let until = Instant::now() + patience;
+            loop {
+                let soon = until.min(Instant::now() + POLL);
+                match timeout_at(soon, place.woken.changed()).await {
+                    Ok(Ok(())) => return *place.woken.borrow(),
+                    // Nobody can give it back to a Redis that is gone.
+                    Err(_) if soon < until && place.store.0.client.is_asked() => {}
+                    Ok(Err(_)) | Err(_) => return Ended::Lapsed,
+                }
             }
         }))
     }

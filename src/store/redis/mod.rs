@@ -47,7 +47,7 @@ use crate::{
 /// Bytes that Redis is thought to take at least in a millisecond: 16 MiB a second.
 const BYTES_PER_MILLISECOND: u64 = 16 << 10;
 
-/// Above this many bytes an entry is encoded apart from the tasks that serve requests.
+/// Above this many bytes an entry is encoded and decoded apart from the tasks that serve requests.
 const LARGE: usize = 128 << 10;
 
 /// How often a write is tried again because others purged meanwhile.
@@ -162,9 +162,14 @@ impl Redis {
         None
     }
 
-    fn found(&self, key: &Key, name: String, value: Value) -> Result<Option<Entry>> {
+    async fn found(&self, key: &Key, name: String, value: Value) -> Result<Option<Entry>> {
         if let Value::BulkString(frame) = value {
-            return Ok(self.decoded(key, name, frame));
+            if frame.len() < LARGE {
+                return Ok(self.decoded(key, name, frame));
+            }
+            let (this, key) = (self.clone(), key.clone());
+            let decoded = tokio::task::spawn_blocking(move || this.decoded(&key, name, frame)).await;
+            return decoded.map_err(StoreError::unavailable);
         }
         if value == Value::Nil { Ok(None) } else { Err(StoreError::corrupt(format!("{name} holds no text"))) }
     }
@@ -230,7 +235,8 @@ impl Store for Redis {
         let mut get = Cmd::with_capacity(2, name.len() + 3);
         get.arg("GET").arg(&name);
         if self.0.log.is_known() {
-            return self.found(key, name, self.ask(get).await?);
+            let found = self.ask(get).await?;
+            return self.found(key, name, found).await;
         }
         // Once: what was purged before this process began is none of its business.
         let _reading = self.0.log.read();
@@ -238,11 +244,15 @@ impl Store for Redis {
         let log = SINCE.call().key(self.0.names.log()).arg("0");
         let asked = client.call(client.response_timeout(), async move |mut link| {
             let mut last = link.clone();
-            tokio::try_join!(link.query(&get), log.run(&mut last))
+            let (found, log) = tokio::join!(link.query(&get), log.run(&mut last));
+            Ok((found?, log))
         });
         let (found, log) = asked.await.map_err(failed)?;
-        self.0.log.begin(&log);
-        self.found(key, name, found)
+        // In a Cluster the log lies elsewhere; it may be out of reach by itself.
+        if let Ok(log) = log {
+            self.0.log.begin(&log);
+        }
+        self.found(key, name, found).await
     }
 
     async fn put(&self, key: &Key, entry: Entry) -> Result<()> {
@@ -268,8 +278,14 @@ impl Store for Redis {
         // Others in this process hear of it even if Redis doesn't.
         self.0.hearing.tell(&Change::Purged(selector.clone()));
         self.know_log().await?;
-        self.note_purge(selector).await?;
-        self.purge_entries(selector).await
+        let record = self.note_purge(selector).await?;
+        let purged = self.purge_entries(selector).await;
+        // Once more: who heard of it may have read an entry since that was still to be removed.
+        self.0.hearing.tell(&Change::Purged(selector.clone()));
+        let mut publish = Cmd::new();
+        publish.arg("PUBLISH").arg(self.0.names.channel()).arg(Message::Purged(record).encode(&self.0.origin));
+        self.ask(publish).await?;
+        purged
     }
 
     /// What the servers hold in all: Redis counts keys and bytes for a whole database, whoever they belong to.
@@ -320,6 +336,8 @@ impl Store for Redis {
     }
 
     fn announce(&self, change: &Change) {
+        // Other layers over this store hear of it here.
+        self.0.hearing.tell(change);
         let message = match change {
             Change::Removed(key) => Message::Removed(key.clone()),
             Change::Invalidated(marks, at) => Message::Invalidated(*marks, *at),

@@ -11,7 +11,7 @@
 local last = redis.call('LINDEX', KEYS[1], -1)
 local number
 if last then
-  number = tonumber(string.match(last, '^(%d+):')) + 1
+  number = tonumber(string.match(last, '^(%d+):') or '0') + 1
 else
   local time = redis.call('TIME')
   number = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -139,16 +139,16 @@ impl Redis {
         Ok(())
     }
 
-    /// Notes a purge in the log, and tells the others.
-    pub(super) async fn note_purge(&self, selector: &Selector) -> Result<()> {
+    /// Notes a purge in the log, and tells the others; what the log says of it.
+    pub(super) async fn note_purge(&self, selector: &Selector) -> Result<Vec<u8>> {
         let names = &self.0.names;
         let call = PURGE.call().key(names.log()).arg(selector_text(selector)).arg(KEPT).arg(KEPT_FOR);
         let call = call.arg(names.channel()).bytes(Message::purged(&self.0.origin));
         match self.run(vec![call], 0).await?.first() {
             Some(Value::BulkString(number)) => {
-                let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
-                self.0.log.hear(number.unwrap_or_default());
-                Ok(())
+                let number = String::from_utf8_lossy(number);
+                self.0.log.hear(number.parse().unwrap_or_default());
+                Ok(format!("{number}:{}", selector_text(selector)).into_bytes())
             }
             other => Err(StoreError::corrupt(format!("the log of purges gave {other:?}"))),
         }

@@ -12,7 +12,7 @@
 if KEYS[2] then
   local last = redis.call('LINDEX', KEYS[2], -1)
   if last then
-    local behind = tonumber(string.match(last, '^(%d+):')) - tonumber(ARGV[3])
+    local behind = tonumber(string.match(last, '^(%d+):') or '0') - tonumber(ARGV[3])
     if behind > 0 then
       return redis.call('LRANGE', KEYS[2], string.format('-%.0f', behind), -1)
     end

@@ -1,4 +1,4 @@
--- Removes an entry, and tells the other processes if there was one.
+-- Removes an entry, and tells the other processes, which may have it near when it is gone here.
 --
 -- KEYS[1]  the entry
 -- ARGV[1]  the channel on which to tell
@@ -6,7 +6,5 @@
 --
 -- Returns how many there were.
 local removed = redis.call('UNLINK', KEYS[1])
-if removed > 0 then
-  redis.call('PUBLISH', ARGV[1], ARGV[2])
-end
+redis.call('PUBLISH', ARGV[1], ARGV[2])
 return removed

@@ -7,7 +7,7 @@
 -- numbers say if the log was cut.
 local last = redis.call('LINDEX', KEYS[1], -1)
 if last then
-  local behind = tonumber(string.match(last, '^(%d+):')) - tonumber(ARGV[1])
+  local behind = tonumber(string.match(last, '^(%d+):') or '0') - tonumber(ARGV[1])
   if behind > 0 then
     return redis.call('LRANGE', KEYS[1], string.format('-%.0f', behind), -1)
   end
