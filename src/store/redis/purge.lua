@@ -18,7 +18,7 @@ else
 end
 local record = string.format('%.0f', number) .. ':' .. ARGV[1]
 -- Made smaller first: a Redis that is full lets a script add to what it holds only if it has begun to write, and purges make room.
-redis.call('LTRIM', KEYS[1], '-' .. ARGV[2], -1)
+redis.call('LTRIM', KEYS[1], 1 - ARGV[2], -1)
 redis.call('RPUSH', KEYS[1], record)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PUBLISH', ARGV[4], ARGV[5] .. record)

@@ -71,6 +71,9 @@ async fn a_login_that_is_taken_away_costs_hits_only() {
     site.warm("/kept").await;
     server.command(&["ACL", "DELUSER", "cache"]).await;
     eventually("a refusal", async || !site.hits("/kept").await && !site.is_closed()).await;
+    // At first that the connection was closed.
+    let refused = async || site.illness().await.is_some_and(|illness| illness.contains("authentication failed"));
+    eventually("the reason", refused).await;
     degraded(&site, "authentication failed").await;
     server.command(&["ACL", "SETUSER", "cache", "on", ">secret", "~*", "&*", "+@all"]).await;
     joins(&site).await;
