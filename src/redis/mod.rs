@@ -183,17 +183,22 @@ impl Client {
         }
     }
 
+    /// Fails if a call would be refused now: then nothing need be prepared for it.
+    pub(crate) fn admit(&self) -> Result<Permit, Failure> {
+        self.0.breaker.try_pass(now()).ok_or_else(|| {
+            // Whoever opened it may have had no runtime, or one that is gone.
+            self.0.keep();
+            Failure::Refused
+        })
+    }
+
     /// Asks Redis, within a time.
     pub(crate) async fn call<T, F>(&self, within: Duration, ask: impl FnOnce(Link) -> F) -> Result<T, Failure>
     where
         F: Future<Output = RedisResult<T>>,
     {
         let inner = &self.0;
-        let Some(permit) = inner.breaker.try_pass(now()) else {
-            // Whoever opened it may have had no runtime, or one that is gone.
-            inner.keep();
-            return Err(Failure::Refused);
-        };
+        let permit = self.admit()?;
         let mut asking = Asking { inner, permit: Some(permit), until: Instant::now() + within / 2 };
         let mut used = None;
         let asked = async {

@@ -7,7 +7,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -208,10 +208,14 @@ impl<N: Store, F: Store> Tiers<N, F> {
             }
             kept
         };
-        // Whoever asked for it may go away.
-        match Handle::try_current() {
-            Ok(runtime) => runtime.spawn(write).await.unwrap_or_else(|error| Err(StoreError::unavailable(error))),
-            Err(_) => write.await,
+        let Ok(runtime) = Handle::try_current() else { return write.await };
+        let mut write = Box::pin(write);
+        // A far store that is known to be gone says so at once.
+        let begun = write.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        match begun {
+            Poll::Ready(kept) => kept,
+            // Whoever asked for it may go away.
+            Poll::Pending => runtime.spawn(write).await.unwrap_or_else(|error| Err(StoreError::unavailable(error))),
         }
     }
 

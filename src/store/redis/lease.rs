@@ -37,6 +37,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 impl Redis {
     pub(super) async fn claim_lease(&self, key: &Key, seen: Option<&Entry>) -> Claim {
         let Self(shared) = self;
+        if shared.client.admit().is_err() {
+            return Claim::Free;
+        }
         // First the place among those who wait: who is released after the claim was refused must not be missed.
         let mut place = shared.waiters.enter(key, self);
         let asked = Asked(Some(Held { store: self.clone(), key: key.clone(), token: token() }));
