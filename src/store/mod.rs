@@ -39,6 +39,10 @@ use crate::{entry::Entry, key::Key, tag::Selector};
 
 /// Keeps entries by key.
 ///
+/// What only `peek` to `usage` are implemented for is a store of this process alone. The other methods, from
+/// [`fence`](Self::fence) on, are for stores that processes share; a store that wraps another forwards all of them, or it cuts
+/// them off.
+///
 /// Implementations bound each call in time themselves; the cache gives up on a look-up after a deadline of its own, and never
 /// waits for a write.
 pub trait Store: Send + Sync + 'static {
@@ -102,7 +106,8 @@ pub trait Store: Send + Sync + 'static {
         Fence::default()
     }
 
-    /// As [`put`](Self::put), unless a purge that means the entry was made since the fence was noted; whether it is kept.
+    /// As [`put`](Self::put), unless a purge that means the entry was made since the fence was noted. `false` says that it was, and that the
+    /// entry isn't there; what the store drops for other reasons is no purge.
     ///
     /// The default puts.
     ///
@@ -115,7 +120,7 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Asks for the right to fetch what a key lacks, among all processes that share the store. `seen` is the entry that it has,
-    /// and that won't do.
+    /// and that won't do. The future may be dropped at any time, and what it was granted has to be given back then.
     ///
     /// The default is [`Claim::Free`]: no other process is asked.
     fn claim(&self, key: &Key, seen: Option<&Entry>) -> impl Future<Output = Claim> + Send {
@@ -123,7 +128,9 @@ pub trait Store: Send + Sync + 'static {
         ready(Claim::Free)
     }
 
-    /// Has a listener told of what other processes change in the store.
+    /// Has a listener told of what other processes change in the store, for as long as the store lives. It is told at once whether
+    /// changes are heard ([`Change::Hearing`]) or not ([`Change::Deaf`]), and each time that this changes; of this process's own
+    /// purges it may be told, too.
     ///
     /// The default tells nothing, for a store that no other process uses.
     fn listen(&self, listener: Listener) {
