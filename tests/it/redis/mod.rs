@@ -10,6 +10,7 @@ mod gate;
 mod instance;
 mod keys;
 mod one_fetch;
+mod overtaken;
 mod purge;
 mod reshard;
 mod samples;
