@@ -190,6 +190,7 @@ impl ClientBuilder {
             state: watch::Sender::new(State::Pending),
             keeping: AtomicBool::new(false),
             down: AtomicBool::new(false),
+            renewing: AtomicBool::new(false),
             timeouts: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             made: Instant::now(),

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Inner, Links, State, now};
+use super::{Inner, Links, SETTLED, State, now};
 use crate::breaker;
 
 /// Between two looks at a breaker that is about to open or to close.
@@ -41,6 +41,28 @@ impl Inner {
                 }
             });
         }
+    }
+
+    /// Opens another connection to a Cluster of which a node hangs, and takes it once it is there: the node's keys may be
+    /// another's by now, and a connection finds that out by itself only when the node's is closed.
+    pub(super) fn renew(self: &Arc<Self>, used: Arc<Links>) {
+        if used.since.elapsed() < SETTLED || self.renewing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let renewing = Renewing(self.clone());
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let Renewing(inner) = &renewing;
+            let Ok(Ok(links)) = timeout(inner.dial.patience(), inner.open()).await else { return };
+            tracing::debug!("a connection to Redis is replaced by another");
+            inner.state.send_if_modified(|state| {
+                let current = matches!(state, State::Up(links) if Arc::ptr_eq(links, &used));
+                if current {
+                    *state = State::Up(Arc::new(links));
+                }
+                current
+            });
+        });
     }
 
     /// Looks whether the connection still works, for something says that it may not: better now than by the next requests.
@@ -136,6 +158,15 @@ impl Drop for Keeping {
         if let Some(inner) = self.0.upgrade() {
             inner.keeping.store(false, Ordering::Release);
         }
+    }
+}
+
+/// Says that nobody does it any more, whatever ended it.
+struct Renewing(Arc<Inner>);
+
+impl Drop for Renewing {
+    fn drop(&mut self) {
+        self.0.renewing.store(false, Ordering::Release);
     }
 }
 

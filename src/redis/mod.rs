@@ -60,11 +60,11 @@ use crate::{
     breaker::{Breaker, Permit},
 };
 
-/// How long a connection is used at least before a server that refuses to write is looked for anew.
+/// How long a connection is used at least before another is opened because a server refuses to write, or hangs.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// For how long after an answer a Cluster counts as there: a node that fails meanwhile takes along its own keys only.
-const ANSWERED: Duration = Duration::from_secs(1);
+/// For how many deadlines after an answer a Cluster counts as there: a node that fails meanwhile takes along its own keys only.
+const ANSWERED: u32 = 20;
 
 /// The way to one Redis; clones share its connections and its breaker.
 #[derive(Clone)]
@@ -80,6 +80,8 @@ struct Inner {
     keeping: AtomicBool,
     /// Whether it was told that Redis is down.
     down: AtomicBool,
+    /// Whether a task is about to open another in its place.
+    renewing: AtomicBool,
     timeouts: AtomicU64,
     errors: AtomicU64,
     /// When the client was made.
@@ -232,6 +234,9 @@ impl Client {
             Err(_) => {
                 inner.timeouts.fetch_add(1, Ordering::Relaxed);
                 inner.failed(permit);
+                if let Some(links) = used.filter(|_| inner.is_cluster()) {
+                    inner.renew(links);
+                }
                 Err(Failure::Late)
             }
         }
@@ -312,7 +317,8 @@ impl Inner {
     /// Counts a failure, unless it is that of one node among others that answer.
     fn failed(&self, permit: Permit) {
         let answered = self.answered.load(Ordering::Relaxed);
-        let others_answer = answered > 0 && u128::from(self.age().saturating_sub(answered)) < ANSWERED.as_millis();
+        let others_answer = answered > 0
+            && u128::from(self.age().saturating_sub(answered)) < (self.response_timeout * ANSWERED).as_millis();
         if !others_answer {
             permit.failure(now());
         }

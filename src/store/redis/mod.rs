@@ -311,7 +311,7 @@ impl Store for Redis {
         let name = self.0.names.entry(key);
         let tags: Box<[_]> = entry.head().tag_list().into();
         // While Redis is gone, encoding would cost a request more than all else.
-        self.0.client.admit().map_err(failed)?;
+        drop(self.0.client.admit().map_err(failed)?);
         let frame = self.encoded(&name, entry).await;
         if frame.len() > self.0.max_entry {
             self.0.too_large.fetch_add(1, Ordering::Relaxed);
