@@ -76,9 +76,12 @@ async fn harm_a_master(harm: Harm) {
     }
 
     cluster.await_ok().await;
+    let begin = Instant::now();
     for number in 0..30 {
         until("hits from the new master", async || hits(&cache, &path(number)).await).await;
     }
+    // Not only when an old connection is given up.
+    assert!(begin.elapsed() < Duration::from_secs(10), "it took {:?} to find it", begin.elapsed());
     until("writes to the new master", async || hits(&cache, "/new").await).await;
     assert!(layer.handle().health().await.is_up());
     match harm {
