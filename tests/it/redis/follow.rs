@@ -8,8 +8,10 @@ use larder::{
     tag::{Selector, Tag},
 };
 
-use super::instance::{Instance, Joining, Kept, SOON, until};
-use crate::support::{Origin, ask, full, get, redis::Server, reply, said, text};
+use tokio::time::timeout;
+
+use super::instance::{Instance, Joining, Kept, SOON, answered, asking, next, until};
+use crate::support::{Origin, ask, full, get, redis::Server, reply, said, settle, text};
 
 const TAGGED: &[(&str, &str)] = &[("cache-control", "public, max-age=3600"), ("surrogate-key", "t")];
 
@@ -70,21 +72,28 @@ async fn what_one_replaces_or_removes_the_other_drops() {
     assert!(one.store.get(&key).await.expect("an answer").is_none());
 }
 
-/// A fetch that one began before the other purged is not kept anywhere.
+/// A fetch that one began before the other purged is not kept anywhere, and nobody joins it any more.
 #[tokio::test]
 async fn a_fetch_that_a_purge_elsewhere_overtook_is_not_kept() {
     let server = Server::start().await;
     let (origin, mut calls) = Origin::held();
     let one = Joining::new(server.url(), Kept::InTiers).join(&origin).await;
     let other = Joining::new(server.url(), Kept::InTiers).join(&origin).await;
-    let cache = one.cache.clone();
-    let asked = tokio::spawn(async move { text(ask(&cache, get("http://a/", &[])).await).await });
-    let held = calls.next().await;
+    let before = asking(&one.cache, get("http://a/", &[]));
+    let held = next(&mut calls).await;
+    let mut changes = one.changes();
     other.layer.handle().purge(&Selector::All).await.expect("a purge");
+    let told = async { while !matches!(changes.recv().await, Some(Change::Purged(_))) {} };
+    timeout(SOON, told).await.expect("it is told");
+    let after = asking(&one.cache, get("http://a/", &[]));
+    settle().await;
     held.answer(reply(200, TAGGED, full("old")));
-    assert_eq!(asked.await.expect("no panic"), "old");
-    until("it was not kept", async || one.layer.handle().stats().outdated == 1).await;
-    assert_eq!((one.nearby().await, server.keys("larder:default:*").await.len()), (0, 0));
+    assert_eq!(answered(before).await, "old");
+    next(&mut calls).await.answer(reply(200, TAGGED, full("new")));
+    assert_eq!(answered(after).await, "new");
+    until("one was not kept", async || one.layer.handle().stats().outdated == 1).await;
+    until("the other was", async || one.layer.handle().stats().stored == 1).await;
+    assert_eq!(answered(asking(&other.cache, get("http://a/", &[]))).await, "new");
 }
 
 /// The head of a HEAD and the answer of another credential are entries of their own.
@@ -111,7 +120,7 @@ async fn what_an_unsafe_request_through_one_changed_the_other_does_not_serve_to_
             let told = async {
                 while !matches!(changes.recv().await.expect("the store is there"), Change::Invalidated(..)) {}
             };
-            tokio::time::timeout(SOON, told).await.expect("it is told");
+            timeout(SOON, told).await.expect("it is told");
             for user in users {
                 let answer = ask(&other.cache, get("http://a/", &[user])).await;
                 assert!(!said(&answer).contains("hit"), "{kept:?} {method} {user:?}: {}", said(&answer));
@@ -133,15 +142,15 @@ async fn what_was_being_fetched_while_another_instance_changed_it_is_not_kept() 
         let cache = other.cache.clone();
         let alice = ("authorization", "Bearer alice");
         let fetching = tokio::spawn(async move { text(ask(&cache, get("http://a/", &[alice])).await).await });
-        let held = calls.next().await;
+        let held = next(&mut calls).await;
         let mut changes = other.changes();
         let cache = one.cache.clone();
         let put = tokio::spawn(async move { ask(&cache, crate::support::request("PUT", "http://a/", &[])).await });
-        calls.next().await.answer(reply(204, &[], full("")));
+        next(&mut calls).await.answer(reply(204, &[], full("")));
         put.await.expect("no panic");
         let told =
             async { while !matches!(changes.recv().await.expect("the store is there"), Change::Invalidated(..)) {} };
-        tokio::time::timeout(SOON, told).await.expect("it is told");
+        timeout(SOON, told).await.expect("it is told");
         held.answer(reply(200, TAGGED, full("old")));
         assert_eq!(fetching.await.expect("no panic"), "old", "who asked before may have it");
         until("it was not kept", async || other.layer.handle().stats().outdated == 1).await;

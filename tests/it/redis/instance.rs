@@ -17,7 +17,7 @@ use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tower::Layer as _;
 
 use super::PATIENT;
-use crate::support::{Body, Origin, ask, redis::Server, text};
+use crate::support::{Body, Calls, Held, Origin, ask, redis::Server, text};
 
 /// A lease, and a wait, that no test outlives: what ends sooner was ended.
 pub(super) const LONG: Duration = Duration::from_secs(600);
@@ -140,6 +140,11 @@ pub(super) fn asking(cache: &Cache<Origin, BoxStore>, request: http::Request<Bod
 
 pub(super) async fn answered(asked: JoinHandle<String>) -> String {
     timeout(SOON, asked).await.expect("an answer").expect("no panic")
+}
+
+/// The origin's next call.
+pub(super) async fn next(calls: &mut Calls) -> Held {
+    timeout(SOON, calls.next()).await.expect("a call")
 }
 
 /// Waits until others wait for so many leases.

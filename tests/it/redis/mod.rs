@@ -9,6 +9,8 @@ mod follow;
 mod gate;
 mod instance;
 mod keys;
+mod lease;
+mod lease_faults;
 mod one_fetch;
 mod overtaken;
 mod purge;

@@ -178,10 +178,11 @@ async fn a_purge_that_overtakes_a_promotion_leaves_nothing_near() {
 async fn what_others_change_while_it_is_promoted_leaves_nothing_near() {
     let clock = ManualClock::default();
     let purges = selectors().map(Change::Purged);
-    for change in purges.into_iter().chain([Change::Removed(key())]) {
+    for change in purges.into_iter().chain([Change::Removed(key()), Change::Hearing]) {
         let (near, far) = (memory(&clock), Gate::new(&clock));
         let store = Tiered::new(near.clone(), far.clone());
         far.put(&key(), entry(&clock, "old")).await.expect("a put");
+        far.tell(&if matches!(change, Change::Hearing) { Change::Deaf } else { Change::Hearing });
         let held = far.hold_gets();
         let key = key();
         let found = begun(store.get(&key));
