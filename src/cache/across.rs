@@ -3,7 +3,7 @@
 //! Who leads in this process asks the store for the right to fetch. While another process has it, this one waits, and looks again
 //! when that is over. Without an answer from the store, and after the longest wait, it fetches for itself.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
@@ -70,8 +70,12 @@ impl<St: Store, F, P> Shared<St, F, P> {
         if *flight != slot.key {
             return Claim::Free;
         }
-        let asked = self.store.claim(flight, slot.entry.as_ref());
-        timeout_at(deadline, asked).await.unwrap_or(Claim::Free)
+        let mut asked = pin!(self.store.claim(flight, slot.entry.as_ref()));
+        // A store that nobody shares answers at once, and needs no timer, which would need a runtime.
+        match poll_fn(|context| Poll::Ready(asked.as_mut().poll(context))).await {
+            Poll::Ready(claim) => claim,
+            Poll::Pending => timeout_at(deadline, asked).await.unwrap_or(Claim::Free),
+        }
     }
 }
 
