@@ -5,7 +5,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::delta_seconds::LONGEST;
 
 /// The last second that four digits of a year can say: 9999-12-31T23:59:59Z.
 const LAST: Duration = Duration::from_secs(253_402_300_799);
@@ -47,6 +49,16 @@ pub fn field(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
     headers.get(name).and_then(parse)
 }
 
+/// How long after the response with these `headers` was sent `time` comes; zero if it was past by then, and at most
+/// 2^31 seconds.
+///
+/// When it was sent its own `Date` says: the server's clock wrote both times, so that it doesn't matter what the clock
+/// here shows, nor whether it jumps. `now` stands in if there is no `Date` that can be read.
+pub(super) fn delay_until(time: SystemTime, headers: &HeaderMap, now: SystemTime) -> Duration {
+    let sent = field(headers, &header::DATE).unwrap_or(now);
+    time.duration_since(sent).unwrap_or_default().min(LONGEST)
+}
+
 /// Writes `time` as an IMF-fixdate (RFC 9110 §5.6.7), in whole seconds.
 ///
 /// A time before 1970 is written as the first second of 1970, one after the year 9999 as the last second of it.
@@ -79,7 +91,6 @@ fn normalize_case(date: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use http::header;
     use proptest::prelude::*;
 
     use super::*;
@@ -139,6 +150,21 @@ mod tests {
             headers.append(header::EXPIRES, HeaderValue::from_static(text));
         }
         assert_eq!(field(&headers, &header::EXPIRES), Some(UNIX_EPOCH + Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_wrong_clock_here_does_not_change_a_delay() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut headers = HeaderMap::new();
+        assert_eq!(delay_until(at(100), &headers, at(90)), Duration::from_secs(10));
+        assert_eq!(delay_until(at(100), &headers, at(101)), Duration::ZERO);
+        assert_eq!(delay_until(at(1 << 33), &headers, at(0)), LONGEST);
+        headers.insert(header::DATE, format(at(95)));
+        for now in [0, 90, 1 << 33] {
+            assert_eq!(delay_until(at(100), &headers, at(now)), Duration::from_secs(5), "{now}");
+        }
+        headers.insert(header::DATE, HeaderValue::from_static("yesterday"));
+        assert_eq!(delay_until(at(100), &headers, at(90)), Duration::from_secs(10));
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// What RFC 9111 §1.2.2 makes of every greater number: 2^31 seconds, 68 years.
 const MAX: u64 = 1 << 31;
 
+/// The longest time that a field can name: what lies beyond it is held at it, so that sums of times never overflow.
+pub(super) const LONGEST: Duration = Duration::from_secs(MAX);
+
 /// Reads `1*DIGIT`; anything else, also a sign or a fraction, is `None`.
 pub(super) fn parse(text: &[u8]) -> Option<Duration> {
     if text.is_empty() {

@@ -14,11 +14,13 @@ pub mod hop_by_hop;
 pub mod location;
 pub mod media_type;
 pub mod range;
+pub mod retry_after;
 pub mod validators;
 pub mod vary;
 
 #[cfg(test)]
 mod arbitrary;
+mod decimal;
 mod delta_seconds;
 pub(crate) mod host;
 mod list;
