@@ -1,11 +1,10 @@
 //! [`ReplayBody`]: a request body of which the first part, or all, has been read already.
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::poll_fn,
     mem,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
 
@@ -14,6 +13,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
+use super::Ahead;
 use crate::BoxError;
 
 /// The body of a request that a layer hands on.
@@ -22,7 +22,7 @@ use crate::BoxError;
 /// any: the inner service sees what it would see without the layer. A body that was read whole can be sent again.
 #[pin_project]
 pub struct ReplayBody<B> {
-    read: VecDeque<Bytes>,
+    read: Ahead<Bytes>,
     trailers: Option<HeaderMap>,
     failure: Option<BoxError>,
     #[pin]
@@ -40,18 +40,18 @@ enum Rest<B> {
 impl<B> ReplayBody<B> {
     /// A body that nothing was read of.
     pub fn new(body: B) -> Self {
-        Self { read: VecDeque::new(), trailers: None, failure: None, rest: Rest::Untouched(body) }
+        Self { read: Ahead::new(), trailers: None, failure: None, rest: Rest::Untouched(body) }
     }
 
     /// A body that begins with `data` and goes on with `rest`.
     pub(crate) fn prefixed(data: Bytes, rest: B) -> Self {
-        Self { read: VecDeque::from([data]), ..Self::new(rest) }
+        Self { read: Ahead::from(data), ..Self::new(rest) }
     }
 
     /// A body that was read whole.
     #[must_use]
     pub fn buffered(data: Bytes) -> Self {
-        let read = if data.is_empty() { VecDeque::new() } else { VecDeque::from([data]) };
+        let read = if data.is_empty() { Ahead::new() } else { Ahead::from(data) };
         Self { read, trailers: None, failure: None, rest: Rest::Empty }
     }
 
@@ -184,41 +184,77 @@ where
     if body.size_hint().lower() > limit as u64 {
         return Buffered::TooLarge(ReplayBody::new(body));
     }
+    let mut reading = Reading::default();
+    if body.size_hint().exact().is_some() {
+        // Such a body is read where it is: it has no more than it said.
+        let mut body = pin!(body);
+        while reading.goes_on(poll_fn(|cx| body.as_mut().poll_frame(cx)).await) {}
+        return reading.done();
+    }
     let mut body = Box::pin(body);
-    let mut replay = ReplayBody { read: VecDeque::new(), trailers: None, failure: None, rest: Rest::Empty };
-    let mut bytes = 0;
-    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        match frame.map(Frame::into_data) {
-            Ok(Ok(data)) if data.is_empty() => {}
-            Ok(Ok(data)) => {
-                bytes += data.len();
-                replay.read.push_back(data);
-                if bytes > limit {
-                    replay.rest = Rest::Begun(body);
-                    return Buffered::TooLarge(replay);
-                }
-            }
-            Ok(Err(frame)) => replay.trailers = frame.into_trailers().ok(),
-            Err(failure) => {
-                replay.failure = Some(failure.into());
-                return Buffered::Failed(replay);
-            }
+    while reading.goes_on(poll_fn(|cx| body.as_mut().poll_frame(cx)).await) {
+        if reading.bytes > limit {
+            return Buffered::TooLarge(ReplayBody {
+                read: reading.read,
+                rest: Rest::Begun(body),
+                trailers: None,
+                failure: None,
+            });
         }
     }
-    let whole = join(&mut replay.read, bytes);
-    Buffered::Whole(whole, replay)
+    reading.done()
+}
+
+/// What was read of a body so far.
+#[derive(Default)]
+struct Reading {
+    read: Ahead<Bytes>,
+    bytes: usize,
+    trailers: Option<HeaderMap>,
+    failure: Option<BoxError>,
+}
+
+impl Reading {
+    /// Takes a frame: whether there may be more.
+    fn goes_on<E: Into<BoxError>>(&mut self, frame: Option<Result<Frame<Bytes>, E>>) -> bool {
+        match frame.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => {
+                self.bytes += data.len();
+                if !data.is_empty() {
+                    self.read.push_back(data);
+                }
+                true
+            }
+            Some(Ok(Err(frame))) => {
+                self.trailers = frame.into_trailers().ok();
+                true
+            }
+            Some(Err(failure)) => {
+                self.failure = Some(failure.into());
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn done<B>(mut self) -> Buffered<B> {
+        let whole = join(&mut self.read, self.bytes);
+        let failed = self.failure.is_some();
+        let replay = ReplayBody { read: self.read, trailers: self.trailers, failure: self.failure, rest: Rest::Empty };
+        if failed { Buffered::Failed(replay) } else { Buffered::Whole(whole, replay) }
+    }
 }
 
 /// Makes one piece of many; a body that came in one is not copied.
-fn join(pieces: &mut VecDeque<Bytes>, bytes: usize) -> Bytes {
+fn join(pieces: &mut Ahead<Bytes>, bytes: usize) -> Bytes {
     if pieces.len() > 1 {
         let mut whole = BytesMut::with_capacity(bytes);
-        for piece in mem::take(pieces) {
-            whole.extend_from_slice(&piece);
+        for piece in mem::take(pieces).iter() {
+            whole.extend_from_slice(piece);
         }
         pieces.push_back(whole.freeze());
     }
-    pieces.front().cloned().unwrap_or_default()
+    pieces.iter().next().cloned().unwrap_or_default()
 }
 
 #[cfg(test)]
