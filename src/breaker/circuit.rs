@@ -204,6 +204,17 @@ impl Circuit {
         self.tell();
     }
 
+    pub(super) fn stay_open(&self, now: Instant, time: Duration) {
+        if self.phase().state == State::Closed {
+            return;
+        }
+        let _control = self.lock();
+        if self.phase().state == State::Open {
+            let until = self.since(now).saturating_add(time).as_nanos();
+            self.until.fetch_max(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn reset(&self) {
         let mut control = self.lock();
         control.doublings = 0;

@@ -118,6 +118,12 @@ impl Breaker {
         self.0.trip(now);
     }
 
+    /// Keeps a breaker that is open so for at least this long from now: for callers who were told when to come back. One that
+    /// isn't open stays as it is.
+    pub fn stay_open(&self, now: Instant, time: Duration) {
+        self.0.stay_open(now, time);
+    }
+
     /// Closes the breaker by hand, and forgets what led to any opening. Calls that are under way count no more; the counters of
     /// [`Snapshot`] go on.
     pub fn reset(&self) {
