@@ -24,7 +24,7 @@ use crate::{
     BoxError,
     body::ReplayBody,
     coalesce::{self, Interest, Lead},
-    entry::{Entry, Head},
+    entry::{Entry, Head, StandIn},
     fingerprint::Fingerprint,
     header::{
         age,
@@ -169,11 +169,23 @@ where
     {
         let now = self.shared.now();
         let status = response.status();
-        if self.shared.policy.is_error(status)
-            && let Some(stale) = self.in_place_of_error(now, Some(status))
+        let stand_in = response.extensions().get::<StandIn>().copied();
+        let error = match stand_in {
+            Some(StandIn::Stale { last_status }) => Some(last_status),
+            Some(StandIn::Other) | None => self.shared.policy.is_error(status).then_some(Some(status)),
+        };
+        if let Some(error) = error
+            && let Some(stale) = self.in_place_of_error(now, error)
         {
             self.let_go(false);
             return Finished::Response(stale.map(CacheBody::served));
+        }
+        if stand_in.is_some() {
+            self.count_miss();
+            let (parts, body) = response.into_parts();
+            let said = self.status(status).with_detail("stand-in");
+            self.let_go(false);
+            return Finished::Response(passed(parts, body, said));
         }
         match (std::mem::replace(&mut self.question, Question::Plain), status) {
             (Question::Holds(extensions), StatusCode::NOT_MODIFIED) => {

@@ -2,15 +2,20 @@
 
 use std::{fmt, pin::Pin, sync::Arc};
 
+use bytes::Bytes;
+use http::request::Parts;
+
 use super::{
     shared::Shared,
     slot::{head_key, part_key},
 };
 use crate::{
+    entry::Entry,
     fingerprint::Fingerprint,
-    policy::Policy,
+    header::cache_control::RequestDirectives,
+    policy::{Admission, Policy},
     stats::Snapshot,
-    store::{Health, Result, Store, Tier, Usage},
+    store::{Health, Result, StaleLookup, Store, Tier, Usage},
     tag::Selector,
 };
 
@@ -62,6 +67,13 @@ impl Handle {
     }
 }
 
+/// Finds an entry that may be used in place of an error, as the layer would. A request that the policy doesn't admit has none.
+impl StaleLookup for Handle {
+    fn stale<'a>(&'a self, head: &'a Parts, body: &'a Bytes) -> BoxFuture<'a, Option<Entry>> {
+        self.0.stale(head.clone(), body)
+    }
+}
+
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").finish_non_exhaustive()
@@ -75,6 +87,7 @@ trait Control: Send + Sync {
     fn health(&self) -> BoxFuture<'_, Health>;
     fn stats(&self) -> Snapshot;
     fn tiers(&self) -> Vec<Tier>;
+    fn stale<'a>(&'a self, head: Parts, body: &'a Bytes) -> BoxFuture<'a, Option<Entry>>;
 }
 
 impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
@@ -107,5 +120,23 @@ impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
 
     fn tiers(&self) -> Vec<Tier> {
         self.store.tiers()
+    }
+
+    fn stale<'a>(&'a self, mut head: Parts, body: &'a Bytes) -> BoxFuture<'a, Option<Entry>> {
+        Box::pin(async move {
+            let directives = RequestDirectives::parse(&head.headers);
+            if directives.no_store || self.policy.admit(&head) != Admission::Admit {
+                return None;
+            }
+            let key = self.key(&mut head, body)?;
+            let entry = self.slot(&key, &head, self.deadline()).await.entry?;
+            let now = self.now();
+            let may = entry.head().lifetime().may_replace_error(now, directives.stale_if_error)
+                || entry.head().lifetime().fresh_in(now).is_some();
+            may.then(|| {
+                self.stats.stale_on_error.increment();
+                entry
+            })
+        })
     }
 }

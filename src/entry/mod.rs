@@ -13,7 +13,7 @@ mod variant;
 
 use std::sync::{Arc, Mutex};
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 
 pub use self::{
     frames::{Frames, FramesBuilder},
@@ -106,3 +106,17 @@ impl Entry {
 /// a second look-up.
 #[derive(Clone, Debug)]
 pub struct StaleEntry(pub Entry);
+
+/// What a layer inside of a `CacheLayer` says of a response that isn't the answer to its request: an extension that keeps it from
+/// being stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StandIn {
+    /// The [`StaleEntry`] that came with the request.
+    Stale {
+        /// The status for which it stands in, if a response came at all.
+        last_status: Option<StatusCode>,
+    },
+    /// A default answer, an error of the layer's own, or somebody else's answer.
+    Other,
+}

@@ -15,6 +15,7 @@ mod memory;
 mod recent;
 #[cfg(feature = "redis")]
 mod redis;
+mod stale;
 mod tier;
 mod tiered;
 
@@ -32,6 +33,7 @@ pub use self::{
     error::{Result, StoreError},
     fleet::{Change, Claim, Ended, Fence, Lease, Listener, Waiting},
     memory::{Memory, MemoryBuilder},
+    stale::StaleLookup,
     tier::{Tier, TierState},
     tiered::{Tiered, TieredBuilder},
 };
