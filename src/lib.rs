@@ -59,9 +59,11 @@ pub mod policy;
 pub mod redis;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+pub mod retry;
 pub mod stats;
 pub mod store;
 pub mod tag;
 
 pub use cache::CacheLayer;
 pub use error::{BoxError, ConfigError};
+pub use retry::RetryFallbackLayer;

@@ -11,7 +11,7 @@ const RANKS: &[&[&str]] = &[
     &["fingerprint", "policy", "redis"],
     &["store"],
     &["coalesce", "stats"],
-    &["cache"],
+    &["cache", "retry"],
     &["llm"],
     &["reqwest"],
 ];
@@ -76,6 +76,7 @@ fn module_of(name: &str) -> &str {
     match name {
         "BoxError" | "ConfigError" => "error",
         "CacheLayer" => "cache",
+        "RetryFallbackLayer" => "retry",
         other => other,
     }
 }

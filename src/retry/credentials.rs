@@ -1,0 +1,153 @@
+//! [`Credentials`]: several keys for one upstream, of which one is used until it is refused.
+
+use std::{
+    fmt,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use http::{HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION};
+
+use super::Cause;
+use crate::ConfigError;
+
+/// Several credentials for one upstream.
+///
+/// The first is used until the upstream refuses it (401, 402, 403) or has no room for it (429). Then the next one takes its turn,
+/// at once and without counting as another attempt, and the one that was refused rests: for as long as the upstream says, or else
+/// for a [cooldown](Self::cooldown). Each is tried once for a request at most. If all of them rest, the request isn't sent, and
+/// the fallback chain goes on.
+///
+/// They are never logged, and not part of any `Debug` output.
+pub struct Credentials {
+    name: HeaderName,
+    keys: Vec<Credential>,
+    current: AtomicUsize,
+    cooldown: Duration,
+}
+
+struct Credential {
+    value: HeaderValue,
+    rests_until: Mutex<Option<Instant>>,
+}
+
+impl Credentials {
+    /// Bearer tokens, for `Authorization`.
+    ///
+    /// # Errors
+    ///
+    /// No token at all, and one that can't be in a field.
+    pub fn bearer<T: AsRef<str>>(tokens: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
+        Self::new(AUTHORIZATION, tokens.into_iter().map(|token| format!("Bearer {}", token.as_ref())))
+    }
+
+    /// Values of the field `name`, such as `x-api-key`.
+    ///
+    /// # Errors
+    ///
+    /// No value at all, and one that can't be in a field.
+    pub fn new<T: AsRef<str>>(name: HeaderName, values: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
+        let mut keys = Vec::new();
+        for (index, value) in values.into_iter().enumerate() {
+            let value = HeaderValue::from_str(value.as_ref());
+            let mut value = value.map_err(|_| {
+                let problem =
+                    format!("number {index}, counted from 0, can't be the value of {name}: it takes visible ASCII");
+                ConfigError::new("credentials", problem)
+            })?;
+            value.set_sensitive(true);
+            keys.push(Credential { value, rests_until: Mutex::new(None) });
+        }
+        if keys.is_empty() {
+            return Err(ConfigError::new("credentials", "there is none; takes one or more"));
+        }
+        Ok(Self { name, keys, current: AtomicUsize::new(0), cooldown: Duration::from_secs(60) })
+    }
+
+    /// How long a credential rests that was refused, if the upstream doesn't say. Default: 60 s.
+    #[must_use]
+    pub fn cooldown(mut self, time: Duration) -> Self {
+        self.cooldown = time;
+        self
+    }
+
+    pub(super) fn name(&self) -> &HeaderName {
+        &self.name
+    }
+
+    pub(super) fn value(&self, index: usize) -> &HeaderValue {
+        &self.keys[index].value
+    }
+
+    /// The one in use, or the next that doesn't rest; never one that was `tried`. If there is none, how long until there is.
+    pub(super) fn pick(&self, tried: &[usize], now: Instant) -> Result<usize, Option<Duration>> {
+        let start = self.current.load(Ordering::Relaxed);
+        let mut soonest = None;
+        for index in (0..self.keys.len()).map(|step| (start + step) % self.keys.len()) {
+            let rests_until = *self.keys[index].rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+            match rests_until.and_then(|until| until.checked_duration_since(now)).filter(|left| !left.is_zero()) {
+                Some(left) => soonest = Some(soonest.map_or(left, |soonest: Duration| soonest.min(left))),
+                None if tried.contains(&index) => {}
+                None => {
+                    self.current.store(index, Ordering::Relaxed);
+                    return Ok(index);
+                }
+            }
+        }
+        Err(soonest)
+    }
+
+    /// It was refused, or there was no room for it.
+    pub(super) fn rest(&self, index: usize, hint: Option<Duration>, now: Instant) {
+        let until = now.checked_add(hint.unwrap_or(self.cooldown));
+        *self.keys[index].rests_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// Whether a status says that the credential is refused.
+    pub(super) fn are_refused(status: StatusCode) -> bool {
+        matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN)
+    }
+
+    /// Whether what is wrong is wrong with the credential, or with how much it was used.
+    pub(super) fn concerns(status: StatusCode, cause: Cause) -> bool {
+        Self::are_refused(status) || status == StatusCode::TOO_MANY_REQUESTS || cause != Cause::Failed
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("name", &self.name).field("count", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_used_until_it_is_refused_and_again_when_it_has_rested() {
+        let keys = Credentials::bearer(["one", "two"]).expect("tokens").cooldown(Duration::from_secs(10));
+        let now = Instant::now();
+        assert_eq!(keys.pick(&[], now), Ok(0));
+        keys.rest(0, None, now);
+        assert_eq!(keys.pick(&[0], now), Ok(1));
+        assert_eq!(keys.pick(&[], now), Ok(1), "the next request begins with the one that works");
+        keys.rest(1, Some(Duration::from_secs(3)), now);
+        assert_eq!(keys.pick(&[], now), Err(Some(Duration::from_secs(3))));
+        assert_eq!(keys.pick(&[], now + Duration::from_secs(3)), Ok(1));
+        assert_eq!(keys.pick(&[1], now + Duration::from_secs(10)), Ok(0));
+        assert_eq!(keys.pick(&[0, 1], now + Duration::from_secs(10)), Err(None));
+    }
+
+    #[test]
+    fn no_key_is_shown() {
+        let keys = Credentials::bearer(["s3cret"]).expect("tokens");
+        assert!(!format!("{keys:?} {:?}", keys.value(0)).contains("s3cret"));
+        let problem = Credentials::bearer(["s3\ncret"]).expect_err("no field value").to_string();
+        assert!(!problem.contains("cret"), "{problem}");
+        assert!(Credentials::bearer::<&str>([]).is_err());
+    }
+}

@@ -1,0 +1,22 @@
+//! What is said of an answer that stands in for another.
+
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use super::FallbackKind;
+use crate::entry::StandIn;
+
+const LARDER_FALLBACK: HeaderName = HeaderName::from_static("larder-fallback");
+
+/// Says, in a field and to layers outside, what stands in.
+pub(in crate::retry) fn mark<B>(
+    response: &mut Response<B>,
+    kind: FallbackKind,
+    storable: bool,
+    last_status: Option<StatusCode>,
+) {
+    response.headers_mut().insert(LARDER_FALLBACK, HeaderValue::from_static(kind.as_str()));
+    if !storable {
+        let stand_in = if kind == FallbackKind::Stale { StandIn::Stale { last_status } } else { StandIn::Other };
+        response.extensions_mut().insert(stand_in);
+    }
+}

@@ -1,0 +1,62 @@
+//! [`RetryFallbackLayer`]: makes services that share breakers, budgets and counters.
+
+use std::{fmt, sync::Arc};
+
+use tower_layer::Layer;
+
+use super::{Builder, Handle, RetryFallback, Transient, shared::Shared};
+
+/// Retries what is worth it, then degrades gracefully; see the [module](super).
+///
+/// What is learned of upstreams belongs to the layer: all services that the layer and its clones make share one breaker and one
+/// budget for each upstream.
+#[must_use]
+pub struct RetryFallbackLayer<C = Transient> {
+    pub(super) shared: Arc<Shared<C>>,
+}
+
+impl RetryFallbackLayer {
+    /// Three attempts at what is [transient](Transient) in HTTP, with a breaker and a budget for each upstream.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A layer with settings.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Default for RetryFallbackLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C> RetryFallbackLayer<C> {
+    /// A way to look into the layer from elsewhere.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.shared.known.clone())
+    }
+}
+
+impl<C> Clone for RetryFallbackLayer<C> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<C> fmt::Debug for RetryFallbackLayer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryFallbackLayer").finish_non_exhaustive()
+    }
+}
+
+impl<S, C> Layer<S> for RetryFallbackLayer<C> {
+    type Service = RetryFallback<S, C>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RetryFallback::new(inner, self.shared.clone())
+    }
+}

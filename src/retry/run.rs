@@ -1,0 +1,389 @@
+//! A request's way through its attempts, and down the fallback chain.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header::HOST};
+use http_body::Body;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{
+    Asked, Attempts, Cause, Classify, Credentials, Failure, FailureKind, FallbackKind, IDEMPOTENCY_KEY, RetryBody,
+    Upstream,
+    attempt::{Attempted, Bad, LARDER_ATTEMPTS, drain, until},
+    dispatch::Dispatch,
+    fallback::{Step, mark},
+    hint,
+    plan::{LARDER_ATTEMPT, Plan},
+    shared::Shared,
+    stale::kept,
+    upstreams::UpstreamState,
+    watch::{Watch, now, race},
+};
+use crate::{
+    BoxError,
+    body::{Buffered, ReplayBody, buffer},
+    breaker::Permit,
+    entry::StaleEntry,
+};
+
+type Answer<D> = Result<Response<RetryBody<<D as Dispatch>::Answer>>, <D as Dispatch>::Error>;
+type BadOf<D> = Bad<<D as Dispatch>::Answer, <D as Dispatch>::Error>;
+
+/// A request under way.
+struct Run<'a, C, D: Dispatch> {
+    shared: &'a Shared<C>,
+    dispatch: D,
+    asked: Asked,
+    /// What the body is, if it was read.
+    bytes: Bytes,
+    /// To be sent; again, if it was read.
+    body: Option<ReplayBody<D::Body>>,
+    is_whole: bool,
+    may_repeat: bool,
+    /// The end of the request's time.
+    deadline: Option<Instant>,
+    made: u32,
+    last_status: Option<StatusCode>,
+}
+
+pub(super) async fn run<C, D>(shared: Arc<Shared<C>>, dispatch: D, request: Request<D::Body>) -> Answer<D>
+where
+    C: Classify<D::Error>,
+    D: Dispatch,
+    D::Body: Body<Data = Bytes>,
+    <D::Body as Body>::Error: Into<BoxError>,
+    D::Answer: Body<Data = Bytes> + Unpin,
+    <D::Answer as Body>::Error: Into<BoxError>,
+{
+    shared.known.stats.requests.increment();
+    let (head, body) = request.into_parts();
+    let deadline = shared.settings.deadline.map(|time| Instant::now() + time);
+    let asked = Asked::new(&head);
+    drop(head);
+    let run = Run::begin(&shared, dispatch, asked, body, deadline).await;
+    run.answer().await
+}
+
+impl<'a, C, D> Run<'a, C, D>
+where
+    C: Classify<D::Error>,
+    D: Dispatch,
+    D::Body: Body<Data = Bytes>,
+    <D::Body as Body>::Error: Into<BoxError>,
+    D::Answer: Body<Data = Bytes> + Unpin,
+    <D::Answer as Body>::Error: Into<BoxError>,
+{
+    async fn begin(
+        shared: &'a Shared<C>,
+        dispatch: D,
+        mut asked: Asked,
+        body: D::Body,
+        deadline: Option<Instant>,
+    ) -> Self {
+        let settings = &shared.settings;
+        let (bytes, body, is_whole) = if body.is_end_stream() {
+            (Bytes::new(), ReplayBody::buffered(Bytes::new()), true)
+        } else {
+            match buffer(body, settings.max_body).await {
+                Buffered::Whole(bytes, body) => (bytes, body, true),
+                Buffered::TooLarge(body) | Buffered::Failed(body) => (Bytes::new(), body, false),
+            }
+        };
+        let mut may_repeat = settings.may_repeat(&asked);
+        if !may_repeat && is_whole && settings.idempotency_key {
+            let key = uuid::Uuid::new_v4().to_string();
+            if let Ok(key) = HeaderValue::try_from(key) {
+                asked.set(IDEMPOTENCY_KEY, key);
+                may_repeat = true;
+            }
+        }
+        let body = Some(body);
+        Self { shared, dispatch, asked, bytes, body, is_whole, may_repeat, deadline, made: 0, last_status: None }
+    }
+
+    async fn answer(mut self) -> Answer<D> {
+        let settings = &self.shared.settings;
+        // Behind a layer that retries, one attempt is enough.
+        let is_retry = self.asked.field(&LARDER_ATTEMPT).is_some();
+        let main = Plan {
+            upstream: None,
+            credentials: settings.credentials.as_deref(),
+            attempts: if is_retry { 1 } else { settings.attempts },
+            timeout: settings.attempt_timeout,
+        };
+        let bad = match self.ask(&main).await {
+            Ok(answer) => return self.done(answer, None),
+            Err(bad) => bad,
+        };
+        self.fall_back(bad).await
+    }
+
+    /// Takes the steps of the chain, one after another.
+    async fn fall_back(mut self, first: BadOf<D>) -> Answer<D> {
+        let shared = self.shared;
+        let stats = &shared.known.stats;
+        let mut failure = self.failure(&first);
+        let mut may_send = self.may_send_again(&first);
+        for step in &shared.settings.chain {
+            if !step.is_for(&failure) {
+                continue;
+            }
+            match &step.step {
+                Step::Stale | Step::StaleFrom(_) if !failure.is_outage() => {}
+                Step::Stale | Step::StaleFrom(_) => {
+                    let mut entry = self.asked.extensions().get::<StaleEntry>().map(|StaleEntry(entry)| entry.clone());
+                    if let (None, Step::StaleFrom(lookup)) = (&entry, &step.step) {
+                        entry = lookup.stale(&self.asked.to_parts(), &self.bytes).await;
+                    }
+                    if let Some(entry) = entry {
+                        stats.fallback_stale.increment();
+                        let now = shared.settings.clock.now();
+                        let response = kept(&entry, self.asked.method(), self.last_status, now);
+                        return self.stand_in(response, FallbackKind::Stale);
+                    }
+                }
+                Step::Upstream(upstream) if may_send => {
+                    let plan = Plan {
+                        upstream: Some(upstream),
+                        credentials: upstream.credentials.as_deref(),
+                        attempts: upstream.attempts,
+                        timeout: upstream.timeout.or(shared.settings.attempt_timeout),
+                    };
+                    tracing::debug!(attempts = self.made, "another upstream is asked");
+                    match self.ask(&plan).await {
+                        Ok(answer) => {
+                            stats.fallback_upstream.increment();
+                            return self.done(answer, Some(upstream));
+                        }
+                        Err(bad) => {
+                            may_send = self.may_send_again(&bad);
+                            // What was not asked tells less than what was.
+                            if !bad.kind.is_unasked() || failure.kind.is_unasked() {
+                                failure = self.failure(&bad);
+                            }
+                        }
+                    }
+                }
+                Step::Upstream(_) => {}
+                Step::Answer(answer) => {
+                    if let Some(response) = answer(&self.asked, &failure) {
+                        stats.fallback_default.increment();
+                        return self.stand_in(response.map(RetryBody::whole), FallbackKind::Default);
+                    }
+                }
+            }
+        }
+        failure.attempts = self.made;
+        // What is the client's to mend is the client's to read.
+        let untouched = self.made <= 1 && first.status.is_some_and(|status| status.is_client_error());
+        match (first.answer, shared.settings.problem) {
+            (Some(mut answer), problem) if untouched || problem.is_none() => {
+                stats.handed_on.increment();
+                if let Ok(response) = &mut answer {
+                    let (headers, idle) = (response.headers().clone(), shared.settings.idle_timeout);
+                    response.body_mut().guard(&headers, idle);
+                }
+                self.done(answer, None)
+            }
+            (_, problem) => {
+                stats.problems.increment();
+                tracing::debug!(?failure, "a request failed");
+                let response = problem.unwrap_or_default().response(&failure);
+                self.stand_in(response.map(RetryBody::whole), FallbackKind::Problem)
+            }
+        }
+    }
+
+    /// Makes attempts at one upstream, until one will do.
+    async fn ask(&mut self, plan: &Plan<'_>) -> Result<Answer<D>, BadOf<D>> {
+        let shared = self.shared;
+        let (settings, stats) = (&shared.settings, &shared.known.stats);
+        let state = self.state(plan.upstream);
+        let (mut tried, mut retries, mut last_wait) = (Vec::new(), 0, Duration::ZERO);
+        state.deposit();
+        loop {
+            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(Bad::nothing(FailureKind::DeadlineExceeded, Cause::Failed, None));
+            }
+            let key = match plan.credentials.map(|credentials| (credentials, credentials.pick(&tried, now()))) {
+                None => None,
+                Some((_, Ok(index))) => Some(index),
+                Some((_, Err(left))) => return Err(Bad::nothing(FailureKind::NoCredential, Cause::Refused, left)),
+            };
+            let permit = match state.breaker.as_ref().map(|breaker| breaker.admit(now())).transpose() {
+                Ok(permit) => permit,
+                Err(refused) => {
+                    stats.circuit_open.increment();
+                    let left = Some(refused.retry_in);
+                    return Err(Bad::nothing(FailureKind::CircuitOpen, Cause::Failed, left));
+                }
+            };
+            let mut bad = match self.attempt(plan, key, &state, permit).await {
+                Attempted::Final(answer) => {
+                    if retries > 0 || !tried.is_empty() {
+                        stats.retried_successfully.increment();
+                    }
+                    return Ok(answer);
+                }
+                Attempted::Bad(bad) => bad,
+            };
+            self.last_status = bad.status.or(self.last_status);
+            if let (Some(credentials), Some(index), Some(status)) = (plan.credentials, key, bad.status)
+                && Credentials::concerns(status, bad.cause)
+            {
+                credentials.rest(index, bad.hint, now());
+                tried.push(index);
+                if self.is_whole && credentials.pick(&tried, now()).is_ok() {
+                    stats.credential_changes.increment();
+                    tracing::debug!(%status, "another credential takes its turn");
+                    continue;
+                }
+            }
+            if !bad.may_retry || retries + 1 >= plan.attempts || !self.may_send_again(&bad) {
+                return Err(bad);
+            }
+            let wait = match bad.hint {
+                Some(hint) if hint > settings.max_hint => None,
+                Some(hint) => Some(hint::wait(hint, (settings.random)())),
+                None => Some(settings.backoff.delay(retries, bad.cause, last_wait, (settings.random)())),
+            };
+            // Whoever can't wait as long goes on at once.
+            let wake = wait.map(|wait| (wait, Instant::now() + wait));
+            let Some((wait, wake)) = wake.filter(|(_, wake)| self.deadline.is_none_or(|deadline| *wake < deadline))
+            else {
+                stats.too_long_to_wait.increment();
+                return Err(bad);
+            };
+            if !state.withdraw() {
+                stats.over_budget.increment();
+                tracing::debug!("not retried: the budget is spent");
+                return Err(bad);
+            }
+            tracing::debug!(attempt = self.made, cause = ?bad.cause, status = ?bad.status, ?wait, "retried");
+            if let Some(Ok(response)) = &mut bad.answer {
+                let _ = timeout_at(wake, drain(response.body_mut())).await;
+            }
+            drop(bad);
+            sleep_until(wake).await;
+            stats.retries.increment();
+            (retries, last_wait) = (retries + 1, wait);
+        }
+    }
+
+    /// Makes an attempt, and perhaps another beside it.
+    async fn attempt(
+        &mut self,
+        plan: &Plan<'_>,
+        key: Option<usize>,
+        state: &UpstreamState,
+        permit: Option<Permit>,
+    ) -> Attempted<D::Answer, D::Error> {
+        let shared = self.shared;
+        let Some(request) = self.request(plan, key) else {
+            return Attempted::Bad(Bad::nothing(FailureKind::Error, Cause::Failed, None));
+        };
+        self.count();
+        let watch =
+            Watch { shared, state, permit, begun: Instant::now(), timeout: plan.timeout, deadline: self.deadline };
+        let hedge = shared.settings.hedge.filter(|_| self.is_whole && self.may_repeat);
+        let wake = hedge.and_then(|hedge| hedge.delay(state)).map(|delay| watch.begun + delay);
+        let sent = self.dispatch.send(request);
+        let mut first = pin!(watch.over(&self.asked, plan.credentials, sent));
+        let Some(wake) = wake else { return first.await };
+        if let Some(done) = until(Some(wake), first.as_mut()).await {
+            return done;
+        }
+        let Ok(permit) = state.breaker.as_ref().map(|breaker| breaker.admit(now())).transpose() else {
+            return first.await;
+        };
+        let body = self.body.as_ref().and_then(ReplayBody::try_clone);
+        let Some(request) = plan.request(&self.asked, &self.bytes, body, key, self.made + 1) else {
+            return first.await;
+        };
+        if !state.withdraw() {
+            shared.known.stats.over_budget.increment();
+            return first.await;
+        }
+        self.made += 1;
+        shared.known.stats.attempts.increment();
+        shared.known.stats.hedges.increment();
+        let watch =
+            Watch { shared, state, permit, begun: Instant::now(), timeout: plan.timeout, deadline: self.deadline };
+        let sent = self.dispatch.send(request);
+        let second = pin!(watch.over(&self.asked, plan.credentials, sent));
+        let (done, won) = race(first, second).await;
+        if won {
+            shared.known.stats.hedges_won.increment();
+        }
+        done
+    }
+
+    fn count(&mut self) {
+        self.made += 1;
+        self.shared.known.stats.attempts.increment();
+    }
+
+    /// The request as it is sent to this upstream; `None` if it can't be.
+    fn request(&mut self, plan: &Plan<'_>, key: Option<usize>) -> Option<Request<ReplayBody<D::Body>>> {
+        let body = if self.is_whole { self.body.as_ref()?.try_clone() } else { self.body.take() };
+        plan.request(&self.asked, &self.bytes, body, key, self.made + 1)
+    }
+
+    fn may_send_again(&self, bad: &BadOf<D>) -> bool {
+        // A refusal says that nothing was done.
+        let may = self.may_repeat || bad.is_unsent || bad.cause == Cause::Refused;
+        may && (self.is_whole || self.body.is_some())
+    }
+
+    fn state(&self, upstream: Option<&Upstream>) -> Arc<UpstreamState> {
+        let authority = match upstream {
+            Some(upstream) => Some(upstream.authority()),
+            None => self.asked.uri().authority().map(http::uri::Authority::as_str),
+        };
+        let host = || self.asked.field(&HOST).and_then(|host| host.to_str().ok());
+        let host = authority.or_else(host).unwrap_or_default();
+        let label = self.shared.settings.label.as_ref().and_then(|label| label(&self.asked, &self.bytes));
+        match label {
+            Some(label) => self.shared.known.upstreams.get(&format!("{host} {label}")),
+            None => self.shared.known.upstreams.get(host),
+        }
+    }
+
+    fn failure(&self, bad: &BadOf<D>) -> Failure {
+        Failure {
+            attempts: self.made,
+            kind: bad.kind,
+            cause: bad.cause,
+            last_status: bad.status.or(self.last_status),
+            retry_after: bad.hint,
+        }
+    }
+
+    /// An answer that an upstream gave.
+    fn done(self, mut answer: Answer<D>, other: Option<&Upstream>) -> Answer<D> {
+        if let Ok(response) = &mut answer {
+            let fallback = other.map(|upstream| {
+                mark(response, FallbackKind::Upstream, upstream.is_storable(), self.last_status);
+                FallbackKind::Upstream
+            });
+            self.sign(response, fallback);
+        }
+        answer
+    }
+
+    /// An answer that no upstream gave.
+    fn stand_in(self, mut response: Response<RetryBody<D::Answer>>, kind: FallbackKind) -> Answer<D> {
+        mark(&mut response, kind, false, self.last_status);
+        self.sign(&mut response, Some(kind));
+        Ok(response)
+    }
+
+    /// Says what it took, unless it was nothing out of the way.
+    fn sign(&self, response: &mut Response<RetryBody<D::Answer>>, fallback: Option<FallbackKind>) {
+        if self.made > 1 || fallback.is_some() {
+            response.headers_mut().insert(LARDER_ATTEMPTS, HeaderValue::from(self.made));
+            response.extensions_mut().insert(Attempts { made: self.made, fallback });
+        }
+    }
+}
