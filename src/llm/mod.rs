@@ -1,4 +1,4 @@
-//! The kit for LLM APIs: fingerprint, policy and completeness set up for requests whose answers take seconds and cost money.
+//! The kit for LLM APIs: fingerprint, policy, completeness and retries set up for requests whose answers take seconds and cost money.
 //!
 //! Generation requests (chat completions, completions, responses, embeddings, messages) are kept by their body, per
 //! credential, for a time of the user's, whatever the origin's `Cache-Control` says; everything else as HTTP has it.
@@ -8,11 +8,15 @@
 //! use std::time::Duration;
 //!
 //! let cache = llm::layer(Memory::new(256 << 20), Duration::from_secs(24 * 60 * 60)).build();
-//! # let _ = cache;
+//! let retry = llm::retry().build();
+//! # let _ = (cache, retry);
 //! ```
+//!
+//! [`retry`] is what stands between the cache and the provider.
 
 mod endpoint;
 mod fingerprint;
+mod retry;
 
 use std::time::Duration;
 
@@ -21,6 +25,7 @@ use http::request::Parts;
 pub use self::{
     endpoint::{Endpoint, is_generation},
     fingerprint::Fingerprint,
+    retry::{Classify, retry},
 };
 pub use crate::policy::completeness::{Anthropic, Llm as Completeness, OpenAi};
 use crate::{

@@ -113,7 +113,7 @@ impl Credentials {
 
     /// Whether what is wrong is wrong with the credential, or with how much it was used.
     pub(super) fn concerns(status: StatusCode, cause: Cause) -> bool {
-        Self::are_refused(status) || status == StatusCode::TOO_MANY_REQUESTS || cause != Cause::Failed
+        Self::are_refused(status) || status == StatusCode::TOO_MANY_REQUESTS || cause == Cause::Refused
     }
 }
 
