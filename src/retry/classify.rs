@@ -161,7 +161,11 @@ pub fn is_unsent<E: 'static>(error: &E) -> bool {
     }
     #[cfg(feature = "reqwest")]
     if let Some(error) = error.downcast_ref::<reqwest_middleware::Error>() {
-        return chain_is_unsent(error);
+        // Its source is what its content has for a source.
+        return match error {
+            reqwest_middleware::Error::Middleware(error) => chain_is_unsent(error.as_ref()),
+            reqwest_middleware::Error::Reqwest(error) => chain_is_unsent(error),
+        };
     }
     #[cfg(feature = "reqwest")]
     if let Some(error) = error.downcast_ref::<reqwest::Error>() {

@@ -41,6 +41,26 @@ impl<C> RetryFallbackLayer<C> {
     }
 }
 
+#[cfg(feature = "reqwest")]
+impl<C> RetryFallbackLayer<C> {
+    /// Sends a request by other means than a service.
+    pub(crate) async fn send<D>(
+        &self,
+        dispatch: D,
+        request: http::Request<D::Body>,
+    ) -> Result<http::Response<super::RetryBody<D::Answer>>, D::Error>
+    where
+        C: super::Classify<D::Error>,
+        D: super::Dispatch,
+        D::Body: http_body::Body<Data = bytes::Bytes>,
+        <D::Body as http_body::Body>::Error: Into<crate::BoxError>,
+        D::Answer: http_body::Body<Data = bytes::Bytes> + Unpin,
+        <D::Answer as http_body::Body>::Error: Into<crate::BoxError>,
+    {
+        super::run::run(self.shared.clone(), dispatch, request).await
+    }
+}
+
 impl<C> Clone for RetryFallbackLayer<C> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone() }

@@ -121,4 +121,7 @@ pub use self::{
     upstreams::UpstreamSnapshot,
 };
 
+#[cfg(feature = "reqwest")]
+pub(crate) use self::dispatch::Dispatch;
+
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -5,4 +5,5 @@ mod proxy;
 mod redis;
 mod redis_support;
 mod reqwest;
+mod reqwest_retry;
 mod support;

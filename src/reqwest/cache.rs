@@ -1,11 +1,11 @@
-//! The layer as a middleware of a reqwest client (feature `reqwest`).
+//! [`CacheLayer`] as a middleware.
 //!
 //! What differs from a tower stack: the next middleware is borrowed, so a fetch can't outlive the request that leads it. A stale
 //! entry is refreshed before the answer rather than behind it, whole; a request for less than that (HEAD, a range, a condition)
 //! is then answered with what was stored. If the leader of identical requests goes away before the head came, a follower begins
 //! again.
 
-use ::reqwest::{Body, Request, Response, ResponseBuilderExt as _, Url};
+use ::reqwest::{Body, Request, Response};
 use bytes::Bytes;
 use http::{
     Extensions, Method,
@@ -13,8 +13,9 @@ use http::{
 };
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
+use super::{located, restored};
 use crate::{
-    body::{ReplayBody, Restored},
+    body::ReplayBody,
     cache::{CacheLayer, Finished, Lookup, exhaust},
     fingerprint::Fingerprint,
     policy::Policy,
@@ -86,26 +87,4 @@ impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
             }
         }
     }
-}
-
-/// The request for the next middleware. A body that could be sent again before can be sent again after.
-fn restored(request: http::Request<ReplayBody<Body>>, bare: bool) -> Result<Request> {
-    let request = request.map(|body| match body.restore() {
-        Restored::Untouched(body) => body,
-        Restored::Whole(data) => Body::from(data),
-        Restored::Mixed(body) => Body::wrap(body),
-    });
-    let mut request: Request = request.try_into().map_err(Error::Reqwest)?;
-    if bare {
-        *request.body_mut() = None;
-    }
-    Ok(request)
-}
-
-/// The response with the URL that it came from, which a plain `http::Response` doesn't have.
-fn located(mut response: http::Response<Body>, url: Url) -> Response {
-    if let Ok(marked) = http::Response::builder().url(url).body(()) {
-        response.extensions_mut().extend(marked.into_parts().0.extensions);
-    }
-    response.into()
 }
