@@ -1,4 +1,4 @@
-//! What a hit costs in memory. Counts are exact, so this is a test and not a benchmark.
+//! What a hit and a first attempt cost in memory. Counts are exact, so this is a test and not a benchmark.
 
 use std::{
     convert::Infallible,
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{Empty, Full};
-use larder::{BoxError, CacheLayer, cache::Cache, store::Memory};
+use larder::{BoxError, CacheLayer, RetryFallbackLayer, body::ReplayBody, cache::Cache, store::Memory};
 use tower::{Layer, Service, service_fn};
 
 const BODY: usize = 64 * 1024;
@@ -77,4 +77,31 @@ fn a_memory_hit_makes_few_allocations_and_copies_no_body() {
     println!("{allocations} allocations, {} bytes", cost.bytes_total);
     assert!(allocations <= 8, "{allocations} allocations, {} bytes", cost.bytes_total);
     assert!(cost.bytes_total < 4096, "{} bytes", cost.bytes_total);
+}
+
+#[test]
+fn a_first_attempt_that_succeeds_makes_two_allocations_and_copies_no_body() {
+    let sent = Bytes::from(vec![b'q'; BODY]);
+    let inner = service_fn(|request: Request<ReplayBody<Full<Bytes>>>| async move {
+        let (head, body) = request.into_parts();
+        let mut response = Response::new(body);
+        *response.headers_mut() = head.headers;
+        Ok::<_, Infallible>(response)
+    });
+    let mut retry = RetryFallbackLayer::new().layer(inner);
+    let ask = || {
+        let mut request =
+            Request::put("http://example.com/some/path").body(Full::new(sent.clone())).expect("a request");
+        *request.headers_mut() = response().headers().clone();
+        request
+    };
+    // The first request makes its upstream known.
+    now(retry.call(ask())).expect("ready at once").expect("infallible");
+    let request = ask();
+    let mut answer = None;
+    let cost = allocation_counter::measure(|| answer = now(retry.call(request)));
+    let answer = answer.expect("ready at once").expect("infallible");
+    assert_eq!(drain(answer.into_body())[0].as_ptr(), sent.as_ptr());
+    println!("{} allocations, {} bytes", cost.count_total, cost.bytes_total);
+    assert!(cost.count_total <= 2, "{} allocations, {} bytes", cost.count_total, cost.bytes_total);
 }

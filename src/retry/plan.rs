@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Request, request::Parts};
 
-use super::{Asked, Credentials, Upstream};
+use super::{Credentials, Upstream};
 use crate::body::ReplayBody;
 
 /// Which attempt of a layer further out a request is, from the second on.
@@ -23,14 +23,13 @@ impl Plan<'_> {
     /// The request as it is sent; `None` if it can't be sent there, or not again.
     pub(super) fn request<B>(
         &self,
-        asked: &Asked,
+        mut head: Parts,
         bytes: &Bytes,
         body: Option<ReplayBody<B>>,
         key: Option<usize>,
         number: u32,
     ) -> Option<Request<ReplayBody<B>>> {
         let mut body = body?;
-        let mut head = asked.to_parts();
         if let Some(upstream) = self.upstream {
             let rewritten = upstream.rewrite(&mut head, bytes)?;
             if rewritten != bytes {

@@ -3,7 +3,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header::HOST};
+use http::{HeaderValue, Request, Response, StatusCode, header::HOST, request::Parts};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -34,6 +34,8 @@ type BadOf<D> = Bad<<D as Dispatch>::Answer, <D as Dispatch>::Error>;
 struct Run<'a, C, D: Dispatch> {
     shared: &'a Shared<C>,
     dispatch: D,
+    /// As it came, for the first attempt.
+    head: Option<Parts>,
     asked: Asked,
     /// What the body is, if it was read.
     bytes: Bytes,
@@ -59,9 +61,7 @@ where
     shared.known.stats.requests.increment();
     let (head, body) = request.into_parts();
     let deadline = shared.settings.deadline.map(|time| Instant::now() + time);
-    let asked = Asked::new(&head);
-    drop(head);
-    let run = Run::begin(&shared, dispatch, asked, body, deadline).await;
+    let run = Run::begin(&shared, dispatch, head, body, deadline).await;
     run.answer().await
 }
 
@@ -77,11 +77,12 @@ where
     async fn begin(
         shared: &'a Shared<C>,
         dispatch: D,
-        mut asked: Asked,
+        mut head: Parts,
         body: D::Body,
         deadline: Option<Instant>,
     ) -> Self {
         let settings = &shared.settings;
+        let mut asked = Asked::new(&head);
         let (bytes, body, is_whole) = if body.is_end_stream() {
             (Bytes::new(), ReplayBody::buffered(Bytes::new()), true)
         } else {
@@ -94,12 +95,24 @@ where
         if !may_repeat && is_whole && settings.idempotency_key {
             let key = uuid::Uuid::new_v4().to_string();
             if let Ok(key) = HeaderValue::try_from(key) {
+                head.headers.insert(IDEMPOTENCY_KEY, key.clone());
                 asked.set(IDEMPOTENCY_KEY, key);
                 may_repeat = true;
             }
         }
-        let body = Some(body);
-        Self { shared, dispatch, asked, bytes, body, is_whole, may_repeat, deadline, made: 0, last_status: None }
+        Self {
+            shared,
+            dispatch,
+            head: Some(head),
+            asked,
+            bytes,
+            body: Some(body),
+            is_whole,
+            may_repeat,
+            deadline,
+            made: 0,
+            last_status: None,
+        }
     }
 
     async fn answer(mut self) -> Answer<D> {
@@ -298,7 +311,7 @@ where
             return first.await;
         };
         let body = self.body.as_ref().and_then(ReplayBody::try_clone);
-        let Some(request) = plan.request(&self.asked, &self.bytes, body, key, self.made + 1) else {
+        let Some(request) = plan.request(self.asked.to_parts(), &self.bytes, body, key, self.made + 1) else {
             return first.await;
         };
         if !state.withdraw() {
@@ -327,7 +340,8 @@ where
     /// The request as it is sent to this upstream; `None` if it can't be.
     fn request(&mut self, plan: &Plan<'_>, key: Option<usize>) -> Option<Request<ReplayBody<D::Body>>> {
         let body = if self.is_whole { self.body.as_ref()?.try_clone() } else { self.body.take() };
-        plan.request(&self.asked, &self.bytes, body, key, self.made + 1)
+        let head = self.head.take().unwrap_or_else(|| self.asked.to_parts());
+        plan.request(head, &self.bytes, body, key, self.made + 1)
     }
 
     fn may_send_again(&self, bad: &BadOf<D>) -> bool {
