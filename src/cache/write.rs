@@ -110,8 +110,7 @@ where
         let kept = self.store.put_fenced(key, entry.clone(), began.fence).await;
         match &kept {
             Ok(true) => self.stats.stored.increment(),
-            // Another process purged it.
-            Ok(false) => self.stats.outdated.increment(),
+            Ok(false) => {}
             Err(error) => {
                 self.stats.store_write_errors.increment();
                 warn("a write failed", error);
@@ -119,8 +118,11 @@ where
         }
         // A purge that came while this was written may have missed it.
         let forbidden = self.purges.forbid(&began, key, &entry);
-        if forbidden {
+        // If another process purged it, the store says so, and this process may have heard of it: it is one answer.
+        if forbidden || matches!(kept, Ok(false)) {
             self.stats.outdated.increment();
+        }
+        if forbidden {
             self.forget(key).await;
         }
         matches!(kept, Ok(true)) && !forbidden

@@ -135,6 +135,7 @@ impl Store for Gate {
 
     async fn put_fenced(&self, key: &Key, entry: Entry, _: Fence) -> Result<bool> {
         if self.0.refuses.load(Ordering::SeqCst) {
+            self.0.puts.pass().await;
             return Ok(false);
         }
         self.put(key, entry).await.map(|()| true)

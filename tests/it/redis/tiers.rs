@@ -227,6 +227,25 @@ async fn what_the_far_store_refuses_because_it_was_purged_elsewhere_is_not_near_
     assert!(!has(&near).await);
 }
 
+/// The far store refuses it, and the purge is heard before that answer is there.
+#[tokio::test]
+async fn what_is_refused_and_known_to_be_purged_is_outdated_once() {
+    let clock = ManualClock::default();
+    let far = Gate::new(&clock);
+    let layer = CacheLayer::builder(far.clone()).clock(clock).build();
+    let cache = layer.layer(Origin::replies(|_| reply(200, &[("cache-control", "max-age=60")], full("x"))));
+    far.refuse();
+    let held = far.hold_puts();
+    text(ask(&cache, get("http://a/", &[])).await).await;
+    settle().await;
+    assert_eq!(far.waiting(), 1, "it is being written");
+    far.tell(&Change::Purged(Selector::All));
+    drop(held);
+    settle().await;
+    let stats = layer.handle().stats();
+    assert_eq!((stats.stored, stats.outdated), (0, 1));
+}
+
 #[tokio::test]
 async fn a_caller_that_goes_away_does_not_take_its_write_along() {
     let clock = ManualClock::default();
