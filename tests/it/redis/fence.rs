@@ -3,13 +3,14 @@
 use larder::{
     key::Key,
     redis::Client,
-    store::{Fence, Redis, Store},
+    store::{Change, Fence, Redis, Store},
     tag::Selector,
 };
 use tower::Layer as _;
 
 use super::{
     PATIENT,
+    instance::{changes, purged, told},
     samples::{self, entry, fence_of, has, hits, key, layer, store, tagged, until},
 };
 use crate::support::{
@@ -60,13 +61,20 @@ fn deaf(url: &str) -> Redis {
         .expect("a store")
 }
 
-/// Through two layers: a fetch is under way in one while the other purges.
-async fn fetch_and_purge(one: Redis, other: &Redis) {
+/// Through two layers: a fetch is under way in one while the other purges. Whether one hears of that.
+async fn fetch_and_purge(one: Redis, other: &Redis, hears: bool) {
     let (origin, mut calls) = Origin::held();
-    let layer = layer(one).build();
+    let layer = layer(one.clone()).build();
     let cache = layer.layer(origin);
+    let mut changes = changes(&one);
+    if hears {
+        told(&mut changes, |change| matches!(change, Change::Hearing)).await;
+    }
     // The log is known, and has a beginning.
     other.purge(&tagged("first")).await.expect("a purge");
+    if hears {
+        purged(&mut changes).await;
+    }
     for number in 1.. {
         let mut request = begun(ask(&cache, get("http://host/a", &[])));
         let held = tokio::select! {
@@ -86,6 +94,10 @@ async fn fetch_and_purge(one: Redis, other: &Redis) {
         .await;
         if number == 2 {
             break;
+        }
+        if hears {
+            // What begins before that is taken to be overtaken, too.
+            purged(&mut changes).await;
         }
     }
     let stats = layer.handle().stats();
@@ -109,14 +121,14 @@ async fn a_fill_from_before_another_processs_purge_is_not_kept_in_a_cluster() {
 #[tokio::test]
 async fn a_fetch_is_not_kept_after_a_purge_by_another_process() {
     let server = Server::start().await;
-    fetch_and_purge(store(&server.url()), &store(&server.url())).await;
+    fetch_and_purge(store(&server.url()), &store(&server.url()), true).await;
 }
 
 #[tokio::test]
 async fn a_fetch_is_not_kept_after_a_purge_that_is_never_heard() {
     let server = Server::start().await;
     server.command(DEAF).await;
-    fetch_and_purge(deaf(&server.url()), &store(&server.url())).await;
+    fetch_and_purge(deaf(&server.url()), &store(&server.url()), false).await;
 }
 
 #[tokio::test]
@@ -125,7 +137,7 @@ async fn a_fetch_is_not_kept_after_a_purge_in_a_cluster() {
     for node in cluster.nodes() {
         node.command(DEAF).await;
     }
-    fetch_and_purge(deaf(&cluster.url()), &store(&cluster.url())).await;
+    fetch_and_purge(deaf(&cluster.url()), &store(&cluster.url()), false).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use larder::{
 
 use tokio::time::timeout;
 
-use super::instance::{Instance, Joining, Kept, SOON, answered, asking, next, until};
+use super::instance::{Instance, Joining, Kept, SOON, answered, asking, next, purged, until};
 use crate::support::{Origin, ask, full, get, redis::Server, reply, said, settle, text};
 
 const TAGGED: &[(&str, &str)] = &[("cache-control", "public, max-age=3600"), ("surrogate-key", "t")];
@@ -43,10 +43,12 @@ async fn what_is_purged_on_one_is_gone_from_the_memory_of_the_other() {
     let tag = Selector::Tag(Tag::new("t").expect("a tag"));
     for (number, selector) in [Selector::Key(key), tag, Selector::label("*"), Selector::All].into_iter().enumerate() {
         assert_eq!(one.nearby().await + other.nearby().await, 2);
-        let purged = one.layer.handle().purge(&selector).await.expect("a purge");
-        assert_eq!(purged, 1, "{selector:?} counts what lies in three places once");
+        let mut changes = other.changes();
+        let count = one.layer.handle().purge(&selector).await.expect("a purge");
+        assert_eq!(count, 1, "{selector:?} counts what lies in three places once");
         assert_eq!(one.nearby().await, 0, "{selector:?}");
-        until("the other has dropped it", async || other.nearby().await == 0).await;
+        purged(&mut changes).await;
+        assert_eq!(other.nearby().await, 0, "{selector:?}");
         for instance in [&other, &one] {
             let answer = ask(&instance.cache, get("http://a/", &[])).await;
             assert_eq!(text(answer).await, (number + 1).to_string(), "{selector:?}");
@@ -83,11 +85,7 @@ async fn a_fetch_that_a_purge_elsewhere_overtook_is_not_kept() {
     let held = next(&mut calls).await;
     let mut changes = one.changes();
     other.layer.handle().purge(&Selector::All).await.expect("a purge");
-    // Before what is meant is removed, and after it.
-    for _ in 0..2 {
-        let told = async { while !matches!(changes.recv().await, Some(Change::Purged(_))) {} };
-        timeout(SOON, told).await.expect("it is told");
-    }
+    purged(&mut changes).await;
     let after = asking(&one.cache, get("http://a/", &[]));
     settle().await;
     held.answer(reply(200, TAGGED, full("old")));

@@ -107,18 +107,12 @@ impl Instance {
 
     /// Waits until it is told of such a change, if it isn't at once.
     pub(super) async fn told(&self, such: impl Fn(&Change) -> bool) {
-        let mut changes = self.changes();
-        let told = async { while !such(&changes.recv().await.expect("the store is there")) {} };
-        timeout(SOON, told).await.expect("it is told");
+        told(&mut self.changes(), such).await;
     }
 
     /// What it is told from now on; when it comes, its layer and near store know it.
     pub(super) fn changes(&self) -> mpsc::UnboundedReceiver<Change> {
-        let (tell, told) = mpsc::unbounded_channel();
-        self.far.listen(Arc::new(move |change| {
-            let _ = tell.send(change.clone());
-        }));
-        told
+        changes(&self.far)
     }
 
     /// How many entries are near.
@@ -129,6 +123,29 @@ impl Instance {
     /// Whether it serves what is near without a word to Redis; it has one entry, under this key.
     pub(super) fn trusts_its_memory(&self, key: &larder::key::Key) -> bool {
         matches!(self.store.peek(key), Peek::Found(_))
+    }
+}
+
+/// What a store tells from now on; who began to listen before knows it when it comes.
+pub(super) fn changes(store: &Redis) -> mpsc::UnboundedReceiver<Change> {
+    let (tell, told) = mpsc::unbounded_channel();
+    store.listen(Arc::new(move |change| {
+        let _ = tell.send(change.clone());
+    }));
+    told
+}
+
+/// Waits until such a change is told.
+pub(super) async fn told(changes: &mut mpsc::UnboundedReceiver<Change>, such: impl Fn(&Change) -> bool) {
+    let told = async { while !such(&changes.recv().await.expect("the store is there")) {} };
+    timeout(SOON, told).await.expect("it is told");
+}
+
+/// Waits until a purge by another has been told whole: before what is meant is removed, and after it. A fetch that
+/// began between the two is not kept either.
+pub(super) async fn purged(changes: &mut mpsc::UnboundedReceiver<Change>) {
+    for _ in 0..2 {
+        told(changes, |change| matches!(change, Change::Purged(_))).await;
     }
 }
 
