@@ -111,6 +111,7 @@ async fn a_hit_is_one_get() {
     let server = Server::start().await;
     let cache = layer(store(&server.url())).build().layer(paths());
     until("a hit", async || hits(&cache, "/a").await).await;
+    until("the end of its lease", async || server.keys("*!lease").await.is_empty()).await;
     let before = server.commandstats().await;
     for _ in 0..10 {
         assert!(hits(&cache, "/a").await);

@@ -213,6 +213,7 @@ async fn a_claim_says_how_things_are() {
     next(&mut calls).await.answer(reply(200, FRESH, full("x")));
     answered(asked).await;
     until("it is stored", async || server.keys("larder:default:*").await.len() == 1).await;
+    until("its lease is given back", async || leases(&server).await.is_empty()).await;
     let name = server.keys("larder:default:*").await.remove(0);
     let stored = name.trim_start_matches("larder:default:").parse().expect("a key");
     let entry = one.far.get(&stored).await.expect("an answer");

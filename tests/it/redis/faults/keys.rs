@@ -57,6 +57,8 @@ async fn a_request_for_what_no_key_opens_stores_it_anew() {
     for lacks in lacking {
         server.command(&["FLUSHALL"]).await;
         site(store(&server, ring(1)).boxed()).warm("/kept").await;
+        // Who waits for that looks a second time.
+        eventually("the end of its lease", async || server.keys("*!lease").await.is_empty()).await;
         let lacks = site(lacks(store(&server, ring(2))));
         assert!(!lacks.hits("/kept").await);
         // It was looked at once: that it is there is no news to who claims it.
