@@ -82,28 +82,24 @@ fn main() {
             let timed = RetryFallbackLayer::builder().attempt_timeout(minute).deadline(minute).build();
             let model = llm::retry().build();
             let mut bare = service_fn(move |request| answer(request, later));
-            let mut layered = [
-                (
-                    "defaults",
-                    tower::util::BoxService::new(plain.layer(service_fn(move |request| answer(request, later)))),
-                ),
-                (
-                    "timeout and deadline",
-                    tower::util::BoxService::new(timed.layer(service_fn(move |request| answer(request, later)))),
-                ),
-                ("llm", tower::util::BoxService::new(model.layer(service_fn(move |request| answer(request, later))))),
-            ];
-            let mut results = vec![(Vec::new(), Vec::new(), Vec::new()); layered.len()];
+            let inner = service_fn(move |request| answer(request, later));
+            let mut layered = (plain.layer(inner), timed.layer(inner), model.layer(inner));
+            let names = ["defaults", "timeout and deadline", "llm"];
+            let mut results = vec![(Vec::new(), Vec::new(), Vec::new()); names.len()];
             for _ in 0..ROUNDS {
-                for ((_, service), (bares, through, added)) in layered.iter_mut().zip(&mut results) {
+                for (number, (bares, through, added)) in results.iter_mut().enumerate() {
                     let one = runtime.block_on(measure(&mut bare, method, body, &headers));
-                    let other = runtime.block_on(measure(service, method, body, &headers));
+                    let other = match number {
+                        0 => runtime.block_on(measure(&mut layered.0, method, body, &headers)),
+                        1 => runtime.block_on(measure(&mut layered.1, method, body, &headers)),
+                        _ => runtime.block_on(measure(&mut layered.2, method, body, &headers)),
+                    };
                     bares.push(one);
                     through.push(other);
                     added.push(other - one);
                 }
             }
-            for ((layer, _), (bares, through, added)) in layered.iter().zip(results) {
+            for (layer, (bares, through, added)) in names.iter().zip(results) {
                 let answers = if later { "ready when polled again" } else { "ready at once" };
                 println!(
                     "| {name} | {answers} | {layer} | {:.0} | {:.0} | {:.0} |",

@@ -1,63 +1,83 @@
 //! [`Ahead`]: what of a body was read before it is handed on.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 /// A queue that takes no memory of its own for one piece, which is what most bodies come in.
-#[derive(Clone, Debug)]
-pub(crate) struct Ahead<T> {
-    first: Option<T>,
-    more: VecDeque<T>,
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Ahead<T> {
+    #[default]
+    Empty,
+    One(T),
+    More(VecDeque<T>),
 }
 
 impl<T> Ahead<T> {
-    pub(crate) const fn new() -> Self {
-        Self { first: None, more: VecDeque::new() }
-    }
-
     pub(crate) fn push_back(&mut self, piece: T) {
-        if self.is_empty() {
-            self.first = Some(piece);
-        } else {
-            self.more.push_back(piece);
+        match self {
+            Self::Empty => *self = Self::One(piece),
+            Self::One(_) => self.queue().push_back(piece),
+            Self::More(queue) => queue.push_back(piece),
         }
     }
 
     pub(crate) fn push_front(&mut self, piece: T) {
-        if let Some(second) = self.first.replace(piece) {
-            self.more.push_front(second);
+        match self {
+            Self::Empty => *self = Self::One(piece),
+            Self::One(_) => self.queue().push_front(piece),
+            Self::More(queue) => queue.push_front(piece),
         }
     }
 
     pub(crate) fn pop_front(&mut self) -> Option<T> {
-        self.first.take().or_else(|| self.more.pop_front())
-    }
-
-    pub(crate) fn last(&self) -> Option<&T> {
-        self.more.back().or(self.first.as_ref())
+        match self {
+            Self::More(queue) => queue.pop_front(),
+            Self::Empty | Self::One(_) => match mem::take(self) {
+                Self::One(piece) => Some(piece),
+                Self::Empty | Self::More(_) => None,
+            },
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.first.iter().chain(&self.more)
+        let (one, more) = match self {
+            Self::Empty => (None, None),
+            Self::One(piece) => (Some(piece), None),
+            Self::More(queue) => (None, Some(queue)),
+        };
+        one.into_iter().chain(more.into_iter().flatten())
+    }
+
+    pub(crate) fn last(&self) -> Option<&T> {
+        match self {
+            Self::Empty => None,
+            Self::One(piece) => Some(piece),
+            Self::More(queue) => queue.back(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
+        match self {
+            Self::Empty => 0,
+            Self::One(_) => 1,
+            Self::More(queue) => queue.len(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none() && self.more.is_empty()
+        self.len() == 0
     }
-}
 
-impl<T> Default for Ahead<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T> From<T> for Ahead<T> {
-    fn from(piece: T) -> Self {
-        Self { first: Some(piece), more: VecDeque::new() }
+    /// The same as a queue.
+    fn queue(&mut self) -> &mut VecDeque<T> {
+        if !matches!(self, Self::More(_)) {
+            let mut queue = VecDeque::with_capacity(4);
+            queue.extend(self.pop_front());
+            *self = Self::More(queue);
+        }
+        match self {
+            Self::More(queue) => queue,
+            Self::Empty | Self::One(_) => unreachable!("it was made one"),
+        }
     }
 }
 
@@ -67,7 +87,7 @@ mod tests {
 
     #[test]
     fn pieces_come_out_in_their_order() {
-        let mut ahead = Ahead::new();
+        let mut ahead = Ahead::default();
         (1..=3).for_each(|piece| ahead.push_back(piece));
         ahead.push_front(0);
         assert_eq!((ahead.len(), ahead.iter().copied().collect::<Vec<_>>()), (4, vec![0, 1, 2, 3]));

@@ -23,10 +23,16 @@ use crate::BoxError;
 #[pin_project]
 pub struct ReplayBody<B> {
     read: Ahead<Bytes>,
-    trailers: Option<HeaderMap>,
-    failure: Option<BoxError>,
+    last: Option<Box<Last>>,
     #[pin]
     rest: Rest<B>,
+}
+
+/// What comes after the data that was read.
+#[derive(Default)]
+struct Last {
+    trailers: Option<HeaderMap>,
+    failure: Option<BoxError>,
 }
 
 #[pin_project(project = RestProj)]
@@ -40,37 +46,40 @@ enum Rest<B> {
 impl<B> ReplayBody<B> {
     /// A body that nothing was read of.
     pub fn new(body: B) -> Self {
-        Self { read: Ahead::new(), trailers: None, failure: None, rest: Rest::Untouched(body) }
+        Self { read: Ahead::Empty, last: None, rest: Rest::Untouched(body) }
     }
 
     /// A body that begins with `data` and goes on with `rest`.
     pub(crate) fn prefixed(data: Bytes, rest: B) -> Self {
-        Self { read: Ahead::from(data), ..Self::new(rest) }
+        Self { read: Ahead::One(data), ..Self::new(rest) }
     }
 
     /// A body that was read whole.
     #[must_use]
     pub fn buffered(data: Bytes) -> Self {
-        let read = if data.is_empty() { Ahead::new() } else { Ahead::from(data) };
-        Self { read, trailers: None, failure: None, rest: Rest::Empty }
+        let read = if data.is_empty() { Ahead::Empty } else { Ahead::One(data) };
+        Self { read, last: None, rest: Rest::Empty }
     }
 
     /// The same body once more, without a copy, if all of it has been read; `None` if some of it is still to come.
     #[must_use]
     pub fn try_clone(&self) -> Option<Self> {
-        let whole = matches!(self.rest, Rest::Empty) && self.failure.is_none();
-        whole.then(|| Self {
-            read: self.read.clone(),
-            trailers: self.trailers.clone(),
-            failure: None,
-            rest: Rest::Empty,
-        })
+        if !matches!(self.rest, Rest::Empty) || self.fails() {
+            return None;
+        }
+        let trailers = self.last.as_ref().and_then(|last| last.trailers.clone());
+        let last = trailers.map(|trailers| Box::new(Last { trailers: Some(trailers), failure: None }));
+        Some(Self { read: self.read.clone(), last, rest: Rest::Empty })
+    }
+
+    fn fails(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.failure.is_some())
     }
 
     /// What it was made of, so that a body that nothing was read of is handed on as it came.
     #[cfg(feature = "reqwest")]
     pub(crate) fn restore(mut self) -> Restored<B> {
-        let simple = self.failure.is_none() && self.trailers.is_none();
+        let simple = self.last.is_none();
         match self.rest {
             Rest::Untouched(body) if simple && self.read.is_empty() => Restored::Untouched(body),
             Rest::Empty if simple && self.read.len() <= 1 => Restored::Whole(self.read.pop_front().unwrap_or_default()),
@@ -105,11 +114,13 @@ where
         if let Some(data) = this.read.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        if let Some(failure) = this.failure.take() {
-            return Poll::Ready(Some(Err(failure)));
-        }
-        if let Some(trailers) = this.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        if let Some(last) = this.last {
+            if let Some(failure) = last.failure.take() {
+                return Poll::Ready(Some(Err(failure)));
+            }
+            if let Some(trailers) = last.trailers.take() {
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
         }
         let frame = match this.rest.as_mut().project() {
             RestProj::Untouched(body) => ready!(body.poll_frame(cx)),
@@ -125,14 +136,15 @@ where
             Rest::Begun(body) => body.is_end_stream(),
             Rest::Empty => true,
         };
-        over && self.read.is_empty() && self.failure.is_none() && self.trailers.is_none()
+        let last = self.last.as_ref().is_some_and(|last| last.failure.is_some() || last.trailers.is_some());
+        over && self.read.is_empty() && !last
     }
 
     fn size_hint(&self) -> SizeHint {
         let rest = match &self.rest {
             Rest::Untouched(body) => body.size_hint(),
             Rest::Begun(body) => body.size_hint(),
-            Rest::Empty if self.failure.is_none() => SizeHint::with_exact(0),
+            Rest::Empty if !self.fails() => SizeHint::with_exact(0),
             Rest::Empty => SizeHint::new(),
         };
         let read = self.read_bytes();
@@ -194,12 +206,7 @@ where
     let mut body = Box::pin(body);
     while reading.goes_on(poll_fn(|cx| body.as_mut().poll_frame(cx)).await) {
         if reading.bytes > limit {
-            return Buffered::TooLarge(ReplayBody {
-                read: reading.read,
-                rest: Rest::Begun(body),
-                trailers: None,
-                failure: None,
-            });
+            return Buffered::TooLarge(ReplayBody { read: reading.read, last: None, rest: Rest::Begun(body) });
         }
     }
     reading.done()
@@ -210,8 +217,7 @@ where
 struct Reading {
     read: Ahead<Bytes>,
     bytes: usize,
-    trailers: Option<HeaderMap>,
-    failure: Option<BoxError>,
+    last: Last,
 }
 
 impl Reading {
@@ -226,11 +232,11 @@ impl Reading {
                 true
             }
             Some(Ok(Err(frame))) => {
-                self.trailers = frame.into_trailers().ok();
+                self.last.trailers = frame.into_trailers().ok();
                 true
             }
             Some(Err(failure)) => {
-                self.failure = Some(failure.into());
+                self.last.failure = Some(failure.into());
                 false
             }
             None => false,
@@ -239,8 +245,9 @@ impl Reading {
 
     fn done<B>(mut self) -> Buffered<B> {
         let whole = join(&mut self.read, self.bytes);
-        let failed = self.failure.is_some();
-        let replay = ReplayBody { read: self.read, trailers: self.trailers, failure: self.failure, rest: Rest::Empty };
+        let failed = self.last.failure.is_some();
+        let last = (failed || self.last.trailers.is_some()).then(|| Box::new(self.last));
+        let replay = ReplayBody { read: self.read, last, rest: Rest::Empty };
         if failed { Buffered::Failed(replay) } else { Buffered::Whole(whole, replay) }
     }
 }

@@ -4,7 +4,7 @@ use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, Response, StatusCode, header::CONTENT_ENCODING, response::Parts};
-use http_body::{Body, Frame};
+use http_body::Body;
 use serde::{Deserialize, de::IgnoredAny};
 use tokio::time::Instant;
 
@@ -66,7 +66,7 @@ pub(super) async fn attempt<C, F, A, E>(
     shared: &Shared<C>,
     asked: &Asked,
     credentials: Option<&Credentials>,
-    sent: F,
+    sent: Pin<&mut F>,
 ) -> Attempted<A, E>
 where
     C: Classify<E>,
@@ -161,7 +161,7 @@ where
             return (FailureKind::ErrorEvent, classify(Outcome::ErrorEvent { head, data: &event.data }));
         }
     } else if shared.settings.hold != Hold::Head {
-        while body.read_frame().await.is_some_and(|frame| frame.data_ref().is_some_and(Bytes::is_empty)) {}
+        while body.read_frame().await.is_some_and(<[u8]>::is_empty) {}
     }
     match body.failure() {
         Some(failure) => (FailureKind::Broken, classify(Outcome::Broken(failure))),
@@ -176,12 +176,10 @@ where
     A::Error: Into<BoxError>,
 {
     let mut read = BytesMut::new();
-    while let Some(frame) = body.read_frame().await {
-        if let Some(data) = Frame::data_ref(frame) {
-            read.extend_from_slice(data);
-            if enough(&read, read.len()) {
-                break;
-            }
+    while let Some(data) = body.read_frame().await {
+        read.extend_from_slice(data);
+        if enough(&read, read.len()) {
+            break;
         }
     }
     read.freeze()
@@ -218,8 +216,8 @@ where
     A::Error: Into<BoxError>,
 {
     let mut left: usize = 64 * 1024;
-    while let Some(frame) = body.read_frame().await {
-        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+    while let Some(data) = body.read_frame().await {
+        left = left.saturating_sub(data.len());
         if left == 0 {
             break;
         }

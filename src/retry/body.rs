@@ -38,12 +38,24 @@ enum Kind<B> {
 #[pin_project]
 struct Passed<B> {
     /// What was read of it before it was released.
-    read: Ahead<Frame<Bytes>>,
-    /// How reading it ended, if it failed.
-    failure: Option<BoxError>,
+    read: Ahead<Piece>,
     #[pin]
     rest: Option<B>,
-    events: Option<Box<WholeEvents>>,
+    guard: Option<Box<Guard>>,
+}
+
+/// A frame, as small as most are.
+enum Piece {
+    Data(Bytes),
+    Trailers(Box<HeaderMap>),
+}
+
+/// What few bodies need.
+#[derive(Default)]
+struct Guard {
+    /// How reading ahead ended, if it failed.
+    failure: Option<BoxError>,
+    events: Option<WholeEvents>,
     idle: Option<Idle>,
 }
 
@@ -55,7 +67,7 @@ struct Idle {
 
 impl<B> RetryBody<B> {
     pub(super) fn passed(body: B) -> Self {
-        Self(Kind::Passed(Passed { read: Ahead::new(), failure: None, rest: Some(body), events: None, idle: None }))
+        Self(Kind::Passed(Passed { read: Ahead::Empty, rest: Some(body), guard: None }))
     }
 
     pub(super) fn whole(data: Bytes) -> Self {
@@ -71,19 +83,22 @@ impl<B> RetryBody<B> {
         if let Kind::Passed(passed) = &mut self.0
             && passed.rest.is_some()
         {
-            passed.idle = idle.map(|limit| Idle { limit, sleep: None });
             // One with a length can't be given another end.
             let events = media_type::is_event_stream(headers)
                 && !headers.contains_key(CONTENT_ENCODING)
                 && !headers.contains_key(CONTENT_LENGTH);
-            passed.events = events.then(Box::default);
+            if events || idle.is_some() {
+                let guard = passed.guard.get_or_insert_default();
+                guard.idle = idle.map(|limit| Idle { limit, sleep: None });
+                guard.events = events.then(WholeEvents::default);
+            }
         }
     }
 
     /// What reading ahead failed with.
     pub(super) fn failure(&self) -> Option<&BoxError> {
         match &self.0 {
-            Kind::Passed(passed) => passed.failure.as_ref(),
+            Kind::Passed(passed) => passed.guard.as_ref()?.failure.as_ref(),
             Kind::Whole(_) | Kind::Kept { .. } => None,
         }
     }
@@ -94,20 +109,47 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    /// Reads one frame ahead; `None` if there is none, at the end or after a [failure](Self::failure).
-    pub(super) async fn read_frame(&mut self) -> Option<&Frame<Bytes>> {
+    /// Reads one frame ahead: its data. `None` if there is none, at the end or after a [failure](Self::failure).
+    pub(super) async fn read_frame(&mut self) -> Option<&[u8]> {
         let Kind::Passed(passed) = &mut self.0 else { return None };
         let rest = passed.rest.as_mut().filter(|rest| !rest.is_end_stream())?;
         match std::future::poll_fn(|cx| Pin::new(&mut *rest).poll_frame(cx)).await {
             Some(Ok(frame)) => {
-                passed.read.push_back(frame);
-                return passed.read.last();
+                passed.read.push_back(Piece::from(frame));
+                return passed.read.last().map(Piece::data);
             }
-            Some(Err(error)) => passed.failure = Some(error.into()),
+            Some(Err(error)) => passed.guard.get_or_insert_default().failure = Some(error.into()),
             None => {}
         }
         passed.rest = None;
         None
+    }
+}
+
+impl Piece {
+    fn data(&self) -> &[u8] {
+        match self {
+            Self::Data(data) => data,
+            Self::Trailers(_) => &[],
+        }
+    }
+}
+
+impl From<Frame<Bytes>> for Piece {
+    fn from(frame: Frame<Bytes>) -> Self {
+        match frame.into_data() {
+            Ok(data) => Self::Data(data),
+            Err(frame) => Self::Trailers(Box::new(frame.into_trailers().unwrap_or_default())),
+        }
+    }
+}
+
+impl From<Piece> for Frame<Bytes> {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Data(data) => Self::data(data),
+            Piece::Trailers(trailers) => Self::trailers(*trailers),
+        }
     }
 }
 
@@ -139,9 +181,7 @@ where
         match &self.0 {
             Kind::Passed(passed) => {
                 let over = passed.rest.as_ref().is_none_or(Body::is_end_stream);
-                over && passed.read.is_empty()
-                    && passed.failure.is_none()
-                    && passed.events.as_ref().is_none_or(|events| events.is_empty())
+                over && passed.read.is_empty() && passed.guard.as_ref().is_none_or(|guard| guard.has_nothing())
             }
             Kind::Whole(data) => data.is_none(),
             Kind::Kept { entry, next, trailers } => {
@@ -174,11 +214,15 @@ where
                 Some(Err(error)) => return Poll::Ready(Some(self.break_off(error))),
                 None => {
                     // What isn't whole is not for larder to drop, if the stream ends so.
-                    let tail = self.project().events.take().map(|mut events| events.rest());
+                    let guard = self.project().guard.take();
+                    let tail = guard.and_then(|guard| guard.events).map(|mut events| events.rest());
                     return Poll::Ready(tail.filter(|tail| !tail.is_empty()).map(|tail| Ok(Frame::data(tail))));
                 }
             };
-            let Some(events) = self.as_mut().project().events else { return Poll::Ready(Some(Ok(frame))) };
+            let this = self.as_mut().project();
+            let Some(events) = this.guard.as_mut().and_then(|guard| guard.events.as_mut()) else {
+                return Poll::Ready(Some(Ok(frame)));
+            };
             match frame.into_data() {
                 Ok(data) => {
                     if let Some(data) = events.take(data) {
@@ -187,12 +231,11 @@ where
                 }
                 Err(trailers) => {
                     let tail = events.rest();
-                    let this = self.project();
-                    *this.events = None;
+                    *this.guard = None;
                     if tail.is_empty() {
                         return Poll::Ready(Some(Ok(trailers)));
                     }
-                    this.read.push_front(trailers);
+                    this.read.push_front(Piece::from(trailers));
                     return Poll::Ready(Some(Ok(Frame::data(tail))));
                 }
             }
@@ -202,16 +245,17 @@ where
     /// The next frame as it comes.
     fn poll_rest(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
-        if let Some(frame) = this.read.pop_front() {
-            return Poll::Ready(Some(Ok(frame)));
+        if let Some(piece) = this.read.pop_front() {
+            return Poll::Ready(Some(Ok(piece.into())));
         }
-        if let Some(failure) = this.failure.take() {
+        if let Some(failure) = this.guard.as_mut().and_then(|guard| guard.failure.take()) {
             return Poll::Ready(Some(Err(failure)));
         }
+        let idle = this.guard.as_mut().and_then(|guard| guard.idle.as_mut());
         let Some(rest) = this.rest.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         match rest.poll_frame(cx) {
             Poll::Ready(frame) => {
-                if let Some(idle) = this.idle {
+                if let Some(idle) = idle {
                     idle.sleep = None;
                 }
                 if frame.is_none() {
@@ -220,7 +264,7 @@ where
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             Poll::Pending => {
-                let Some(idle) = this.idle else { return Poll::Pending };
+                let Some(idle) = idle else { return Poll::Pending };
                 let sleep = idle.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle.limit)));
                 ready!(sleep.as_mut().poll(cx));
                 Poll::Ready(Some(Err(format!("nothing came for {:?}", idle.limit).into())))
@@ -232,7 +276,7 @@ where
     fn break_off(self: Pin<&mut Self>, error: BoxError) -> Result<Frame<Bytes>, BoxError> {
         let mut this = self.project();
         this.rest.set(None);
-        match this.events.take() {
+        match this.guard.take().and_then(|guard| guard.events) {
             Some(events) if events.may_end() => {
                 tracing::debug!(error, "an event stream broke off");
                 Ok(Frame::data(Bytes::from_static(BROKEN)))
@@ -245,20 +289,25 @@ where
 impl<B: Body> Passed<B> {
     fn size_hint(&self) -> SizeHint {
         let mut hint = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
-        let read: u64 = self.read.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64).sum();
-        let tail = self.events.as_ref().map_or(0, |events| events.len() as u64);
-        let ahead = read + tail;
-        if self.events.is_some() || ahead > 0 {
-            let upper = hint.upper().filter(|_| self.events.is_none()).and_then(|upper| upper.checked_add(ahead));
+        let ahead: u64 = self.read.iter().map(|piece| piece.data().len() as u64).sum();
+        let by_event = self.guard.as_ref().is_some_and(|guard| guard.events.is_some());
+        if by_event || ahead > 0 {
+            let upper = hint.upper().filter(|_| !by_event).and_then(|upper| upper.checked_add(ahead));
             let lower = hint.lower().saturating_add(ahead);
             hint = SizeHint::new();
             // How it will end is open.
-            hint.set_lower(if self.events.is_some() { 0 } else { lower });
+            hint.set_lower(if by_event { 0 } else { lower });
             if let Some(upper) = upper {
                 hint.set_upper(upper);
             }
         }
         hint
+    }
+}
+
+impl Guard {
+    fn has_nothing(&self) -> bool {
+        self.failure.is_none() && self.events.as_ref().is_none_or(WholeEvents::is_empty)
     }
 }
 

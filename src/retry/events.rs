@@ -48,10 +48,6 @@ impl WholeEvents {
         self.tail.split().freeze()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.tail.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.tail.is_empty()
     }

@@ -1,6 +1,10 @@
 //! A request's way through its attempts, and down the fallback chain.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header::HOST, request::Parts};
@@ -60,9 +64,27 @@ where
 {
     shared.known.stats.requests.increment();
     let (head, body) = request.into_parts();
-    let deadline = shared.settings.deadline.map(|time| Instant::now() + time);
-    let run = Run::begin(&shared, dispatch, head, body, deadline).await;
-    run.answer().await
+    let mut run = Run::new(&shared, dispatch, head);
+    if body.is_end_stream() {
+        run.body = Some(ReplayBody::buffered(Bytes::new()));
+        run.is_whole = true;
+    } else {
+        run.read(buffer(body, shared.settings.max_body).await);
+    }
+    run.may_repeat();
+    let settings = &shared.settings;
+    let main = Plan {
+        upstream: None,
+        credentials: settings.credentials.as_deref(),
+        // Behind a layer that retries, one attempt is enough.
+        attempts: if run.asked.field(&LARDER_ATTEMPT).is_some() { 1 } else { settings.attempts },
+        timeout: settings.attempt_timeout,
+    };
+    match run.ask(&main).await {
+        Ok(answer) => run.done(answer, None),
+        // Apart, for it is large and seldom needed.
+        Err(bad) => Box::pin(run.fall_back(bad)).await,
+    }
 }
 
 impl<'a, C, D> Run<'a, C, D>
@@ -74,66 +96,51 @@ where
     D::Answer: Body<Data = Bytes> + Unpin,
     <D::Answer as Body>::Error: Into<BoxError>,
 {
-    async fn begin(
-        shared: &'a Shared<C>,
-        dispatch: D,
-        mut head: Parts,
-        body: D::Body,
-        deadline: Option<Instant>,
-    ) -> Self {
-        let settings = &shared.settings;
-        let mut asked = Asked::new(&head);
-        let (bytes, body, is_whole) = if body.is_end_stream() {
-            (Bytes::new(), ReplayBody::buffered(Bytes::new()), true)
-        } else {
-            match buffer(body, settings.max_body).await {
-                Buffered::Whole(bytes, body) => (bytes, body, true),
-                Buffered::TooLarge(body) | Buffered::Failed(body) => (Bytes::new(), body, false),
-            }
-        };
-        let mut may_repeat = settings.may_repeat(&asked);
-        if !may_repeat && is_whole && settings.idempotency_key {
-            let key = uuid::Uuid::new_v4().to_string();
-            if let Ok(key) = HeaderValue::try_from(key) {
-                head.headers.insert(IDEMPOTENCY_KEY, key.clone());
-                asked.set(IDEMPOTENCY_KEY, key);
-                may_repeat = true;
-            }
-        }
+    fn new(shared: &'a Shared<C>, dispatch: D, head: Parts) -> Self {
         Self {
             shared,
             dispatch,
+            asked: Asked::new(&head),
             head: Some(head),
-            asked,
-            bytes,
-            body: Some(body),
-            is_whole,
-            may_repeat,
-            deadline,
+            bytes: Bytes::new(),
+            body: None,
+            is_whole: false,
+            may_repeat: false,
+            deadline: shared.settings.deadline.map(|time| Instant::now() + time),
             made: 0,
             last_status: None,
         }
     }
 
-    async fn answer(mut self) -> Answer<D> {
+    fn read(&mut self, body: Buffered<D::Body>) {
+        let body = match body {
+            Buffered::Whole(bytes, body) => {
+                (self.bytes, self.is_whole) = (bytes, true);
+                body
+            }
+            Buffered::TooLarge(body) | Buffered::Failed(body) => body,
+        };
+        self.body = Some(body);
+    }
+
+    /// Finds out whether it may be sent again, or sees to it.
+    fn may_repeat(&mut self) {
         let settings = &self.shared.settings;
-        // Behind a layer that retries, one attempt is enough.
-        let is_retry = self.asked.field(&LARDER_ATTEMPT).is_some();
-        let main = Plan {
-            upstream: None,
-            credentials: settings.credentials.as_deref(),
-            attempts: if is_retry { 1 } else { settings.attempts },
-            timeout: settings.attempt_timeout,
-        };
-        let bad = match self.ask(&main).await {
-            Ok(answer) => return self.done(answer, None),
-            Err(bad) => bad,
-        };
-        self.fall_back(bad).await
+        self.may_repeat = settings.may_repeat(&self.asked);
+        if self.may_repeat || !self.is_whole || !settings.idempotency_key {
+            return;
+        }
+        if let Ok(key) = HeaderValue::try_from(uuid::Uuid::new_v4().to_string()) {
+            if let Some(head) = &mut self.head {
+                head.headers.insert(IDEMPOTENCY_KEY, key.clone());
+            }
+            self.asked.set(IDEMPOTENCY_KEY, key);
+            self.may_repeat = true;
+        }
     }
 
     /// Takes the steps of the chain, one after another.
-    async fn fall_back(mut self, first: BadOf<D>) -> Answer<D> {
+    async fn fall_back(&mut self, first: BadOf<D>) -> Answer<D> {
         let shared = self.shared;
         let stats = &shared.known.stats;
         let mut failure = self.failure(&first);
@@ -297,13 +304,28 @@ where
             return Attempted::Bad(Bad::nothing(FailureKind::Error, Cause::Failed, None));
         };
         self.count();
-        let watch =
-            Watch { shared, state, permit, begun: Instant::now(), timeout: plan.timeout, deadline: self.deadline };
+        let begun = Instant::now();
+        let watch = Watch { shared, state, permit, begun, timeout: plan.timeout, deadline: self.deadline };
         let hedge = shared.settings.hedge.filter(|_| self.is_whole && self.may_repeat);
-        let wake = hedge.and_then(|hedge| hedge.delay(state)).map(|delay| watch.begun + delay);
-        let sent = self.dispatch.send(request);
+        let wake = hedge.and_then(|hedge| hedge.delay(state)).map(|delay| begun + delay);
+        let sent = pin!(self.dispatch.send(request));
+        match wake {
+            None => watch.over(&self.asked, plan.credentials, sent).await,
+            Some(wake) => Box::pin(self.hedged(plan, key, watch, sent, wake)).await,
+        }
+    }
+
+    /// Makes another attempt if one takes too long.
+    async fn hedged(
+        &mut self,
+        plan: &Plan<'_>,
+        key: Option<usize>,
+        watch: Watch<'_, C>,
+        sent: Pin<&mut D::Sent>,
+        wake: Instant,
+    ) -> Attempted<D::Answer, D::Error> {
+        let (shared, state) = (watch.shared, watch.state);
         let mut first = pin!(watch.over(&self.asked, plan.credentials, sent));
-        let Some(wake) = wake else { return first.await };
         if let Some(done) = until(Some(wake), first.as_mut()).await {
             return done;
         }
@@ -321,9 +343,9 @@ where
         self.made += 1;
         shared.known.stats.attempts.increment();
         shared.known.stats.hedges.increment();
-        let watch =
-            Watch { shared, state, permit, begun: Instant::now(), timeout: plan.timeout, deadline: self.deadline };
-        let sent = self.dispatch.send(request);
+        let begun = Instant::now();
+        let watch = Watch { shared, state, permit, begun, timeout: plan.timeout, deadline: self.deadline };
+        let sent = pin!(self.dispatch.send(request));
         let second = pin!(watch.over(&self.asked, plan.credentials, sent));
         let (done, won) = race(first, second).await;
         if won {
@@ -375,7 +397,7 @@ where
     }
 
     /// An answer that an upstream gave.
-    fn done(self, mut answer: Answer<D>, other: Option<&Upstream>) -> Answer<D> {
+    fn done(&self, mut answer: Answer<D>, other: Option<&Upstream>) -> Answer<D> {
         if let Ok(response) = &mut answer {
             let fallback = other.map(|upstream| {
                 mark(response, FallbackKind::Upstream, upstream.is_storable(), self.last_status);
@@ -387,7 +409,7 @@ where
     }
 
     /// An answer that no upstream gave.
-    fn stand_in(self, mut response: Response<RetryBody<D::Answer>>, kind: FallbackKind) -> Answer<D> {
+    fn stand_in(&self, mut response: Response<RetryBody<D::Answer>>, kind: FallbackKind) -> Answer<D> {
         mark(&mut response, kind, false, self.last_status);
         self.sign(&mut response, Some(kind));
         Ok(response)

@@ -40,7 +40,7 @@ impl<C> Watch<'_, C> {
         self,
         asked: &Asked,
         credentials: Option<&Credentials>,
-        sent: F,
+        sent: Pin<&mut F>,
     ) -> Attempted<A, E>
     where
         C: Classify<E>,
