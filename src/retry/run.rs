@@ -221,17 +221,18 @@ where
         let (settings, stats) = (&shared.settings, &shared.known.stats);
         let state = self.state(plan.upstream);
         let (mut tried, mut retries, mut last_wait) = (Vec::new(), 0, Duration::ZERO);
-        state.deposit();
         loop {
-            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let begun = Instant::now();
+            if self.deadline.is_some_and(|deadline| deadline <= begun) {
                 return Err(Bad::nothing(FailureKind::DeadlineExceeded, Cause::Failed, None));
             }
-            let key = match plan.credentials.map(|credentials| (credentials, credentials.pick(&tried, now()))) {
-                None => None,
-                Some((_, Ok(index))) => Some(index),
-                Some((_, Err(left))) => return Err(Bad::nothing(FailureKind::NoCredential, Cause::Refused, left)),
-            };
-            let permit = match state.breaker.as_ref().map(|breaker| breaker.admit(now())).transpose() {
+            let key =
+                match plan.credentials.map(|credentials| (credentials, credentials.pick(&tried, begun.into_std()))) {
+                    None => None,
+                    Some((_, Ok(index))) => Some(index),
+                    Some((_, Err(left))) => return Err(Bad::nothing(FailureKind::NoCredential, Cause::Refused, left)),
+                };
+            let permit = match state.breaker.as_ref().map(|breaker| breaker.admit(begun.into_std())).transpose() {
                 Ok(permit) => permit,
                 Err(refused) => {
                     stats.circuit_open.increment();
@@ -239,7 +240,10 @@ where
                     return Err(Bad::nothing(FailureKind::CircuitOpen, Cause::Failed, left));
                 }
             };
-            let mut bad = match self.attempt(plan, key, &state, permit).await {
+            if retries == 0 && tried.is_empty() {
+                state.deposit();
+            }
+            let mut bad = match self.attempt(plan, key, &state, permit, begun).await {
                 Attempted::Final(answer) => {
                     if retries > 0 || !tried.is_empty() {
                         stats.retried_successfully.increment();
@@ -298,13 +302,13 @@ where
         key: Option<usize>,
         state: &UpstreamState,
         permit: Option<Permit>,
+        begun: Instant,
     ) -> Attempted<D::Answer, D::Error> {
         let shared = self.shared;
         let Some(request) = self.request(plan, key) else {
             return Attempted::Bad(Bad::nothing(FailureKind::Error, Cause::Failed, None));
         };
         self.count();
-        let begun = Instant::now();
         let watch = Watch { shared, state, permit, begun, timeout: plan.timeout, deadline: self.deadline };
         let hedge = shared.settings.hedge.filter(|_| self.is_whole && self.may_repeat);
         let wake = hedge.and_then(|hedge| hedge.delay(state)).map(|delay| begun + delay);
