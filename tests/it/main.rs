@@ -6,4 +6,5 @@ mod redis;
 mod redis_support;
 mod reqwest;
 mod reqwest_retry;
+mod retry;
 mod support;

@@ -4,6 +4,7 @@ mod body;
 mod exchange;
 mod origin;
 pub(crate) mod redis;
+mod script;
 mod socket;
 mod store;
 mod waker;
@@ -18,6 +19,7 @@ pub(crate) use self::{
     body::{Body, Feed, channel, counted, empty, full, pieces},
     exchange::{Reply, ask, data, field, frame, get, heard, post, read, reply, request, said, text},
     origin::{Calls, Held, Origin, Refused},
+    script::{Act, Script, Seen},
     socket::{Step, Wire, client},
     store::{Far, Fault, memory},
     waker::Wakes,

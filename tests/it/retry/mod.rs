@@ -1,0 +1,6 @@
+//! `RetryFallbackLayer` over scripted services.
+
+mod hints;
+mod limits;
+mod schedule;
+mod words;
