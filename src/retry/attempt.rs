@@ -59,6 +59,11 @@ impl<A, E> Bad<A, E> {
         let is_unsent = kind.is_unasked();
         Self { kind, cause, may_retry: false, is_unsent, hint, status: None, answer: None }
     }
+
+    /// Whether it is a 4xx: whoever sends one is well, even if the request is worth another attempt.
+    pub(super) fn is_client_s(&self) -> bool {
+        self.kind == FailureKind::Response && self.status.is_some_and(|status| status.is_client_error())
+    }
 }
 
 /// Takes what comes of a request that was sent, and judges it.

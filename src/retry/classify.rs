@@ -98,7 +98,7 @@ pub enum Verdict {
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "whoever judges has to know all that can be said")]
 pub enum Cause {
-    /// The upstream isn't well. This alone counts as a failure for the [breaker](super::Builder::breaker).
+    /// The upstream isn't well. This alone counts as a failure for the [breaker](super::Builder::breaker), and not with a 4xx.
     Failed,
     /// The upstream is well, and has no room for this client now. [Credentials](super::Credentials) have others take their turn.
     Throttled,

@@ -60,11 +60,7 @@ impl<C> Watch<'_, C> {
             Attempted::Bad(Bad { may_retry, ..Bad::nothing(kind, Cause::Failed, None) })
         });
         let (failed, hint) = match &attempted {
-            // What a client is told of its request says nothing against the upstream, whatever it is worth to ask again.
-            Attempted::Bad(bad) => {
-                let refused = bad.status.is_some_and(|status| status.is_client_error());
-                (bad.cause == Cause::Failed && !refused, bad.hint)
-            }
+            Attempted::Bad(bad) => (bad.cause == Cause::Failed && !bad.is_client_s(), bad.hint),
             Attempted::Final(_) => (false, None),
         };
         match self.permit {
