@@ -1,5 +1,6 @@
 //! `RetryFallbackLayer` over scripted services.
 
+mod breaker;
 mod hints;
 mod limits;
 mod schedule;
