@@ -77,7 +77,7 @@ impl Upstreams {
                 })
                 .build()
         });
-        let budget = self.budget.map(|settings| TpsBudget::new(BUDGET_TTL, settings.floor, settings.ratio));
+        let budget = self.budget.map(|settings| TpsBudget::new(BUDGET_TTL, settings.floor, in_tokens(settings.ratio)));
         UpstreamState { name: name.into(), breaker, budget, latencies: Latencies::default() }
     }
 
@@ -121,9 +121,35 @@ impl fmt::Debug for Upstreams {
     }
 }
 
+/// The ratio, or the next below it that a `TpsBudget` keeps. That makes a whole number of the price of a retry, and cuts off what is
+/// left of it, so that with 0.7 every request would pay for a retry.
+fn in_tokens(ratio: f32) -> f32 {
+    // What it gives a request.
+    let tokens = if ratio > 1.0 { 1000.0 } else { 1.0 };
+    let price = (tokens / ratio).ceil();
+    let mut kept = tokens / price;
+    while tokens / kept < price {
+        kept = kept.next_down();
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_budget_s_ratio_is_never_exceeded_for_the_sake_of_whole_tokens() {
+        for (ratio, expected) in [(0.0, 0.0), (0.1, 0.1), (0.2, 0.2), (0.3, 0.25), (0.5, 0.5), (0.7, 0.5), (1.0, 1.0)] {
+            assert_eq!(in_tokens(ratio), expected, "{ratio}");
+        }
+        for ratio in (1..10_000).map(|number| number as f32 / 1000.0).chain([1e-6, 999.0, 1000.0]) {
+            let (kept, tokens) = (in_tokens(ratio), if ratio > 1.0 { 1000.0 } else { 1.0 });
+            // As it is counted there.
+            let price = (tokens / kept) as isize;
+            assert!(kept <= ratio && (price as f32) >= (tokens / ratio), "{ratio} {kept} {price}");
+        }
+    }
 
     #[test]
     fn an_upstream_keeps_its_state_and_their_number_is_bounded() {
