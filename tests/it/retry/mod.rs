@@ -1,6 +1,7 @@
 //! `RetryFallbackLayer` over scripted services.
 
 mod breaker;
+mod budget;
 mod hints;
 mod limits;
 mod schedule;
