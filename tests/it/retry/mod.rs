@@ -3,6 +3,8 @@
 mod breaker;
 mod budget;
 mod hints;
+mod idempotency;
 mod limits;
+mod request_body;
 mod schedule;
 mod words;
