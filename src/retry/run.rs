@@ -352,7 +352,7 @@ where
         let sent = pin!(self.dispatch.send(request));
         let second = pin!(watch.over(&self.asked, plan.credentials, sent));
         let (done, won) = race(first, second).await;
-        if won {
+        if won && matches!(done, Attempted::Final(_)) {
             shared.known.stats.hedges_won.increment();
         }
         done
