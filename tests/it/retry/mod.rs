@@ -2,6 +2,7 @@
 
 mod breaker;
 mod budget;
+mod hedge;
 mod hints;
 mod idempotency;
 mod limits;
