@@ -21,7 +21,7 @@ use super::{
     plan::{LARDER_ATTEMPT, Plan},
     shared::Shared,
     stale::kept,
-    upstreams::UpstreamState,
+    upstreams::{UpstreamState, named_by},
     watch::{Watch, now, race},
 };
 use crate::{
@@ -377,12 +377,8 @@ where
     }
 
     fn state(&self, upstream: Option<&Upstream>) -> Arc<UpstreamState> {
-        let authority = match upstream {
-            Some(upstream) => Some(upstream.authority()),
-            None => self.asked.uri().authority().map(http::uri::Authority::as_str),
-        };
         let host = || self.asked.field(&HOST).and_then(|host| host.to_str().ok());
-        let host = authority.or_else(host).unwrap_or_default();
+        let host = named_by(upstream.map_or(self.asked.uri(), Upstream::base)).or_else(host).unwrap_or_default();
         let label = self.shared.settings.label.as_ref().and_then(|label| label(&self.asked, &self.bytes));
         match label {
             Some(label) => self.shared.known.upstreams.get(&format!("{host} {label}")),

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::Uri;
 use tower::retry::budget::{Budget as _, TpsBudget};
 
 use super::latency::Latencies;
@@ -119,6 +120,12 @@ impl fmt::Debug for Upstreams {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         f.debug_set().entries(known.keys()).finish()
     }
+}
+
+/// The host, and the port if there is one, but no user's name and password: it is logged.
+pub(super) fn named_by(uri: &Uri) -> Option<&str> {
+    let authority = uri.authority()?.as_str();
+    Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))
 }
 
 /// The ratio, or the next below it that a `TpsBudget` keeps. That makes a whole number of the price of a retry, and cuts off what is

@@ -1,17 +1,20 @@
 //! [`Upstream`]: somebody else to ask, and what has to be changed in a request for that.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHORIZATION},
     request::Parts,
-    uri::{Authority, PathAndQuery},
+    uri::PathAndQuery,
 };
 
 use super::model;
-use crate::{ConfigError, retry::Credentials};
+use crate::{
+    ConfigError,
+    retry::{Credentials, upstreams::named_by},
+};
 
 /// What carries credentials, which are for one host and nobody else.
 const CREDENTIALS: [HeaderName; 6] = [
@@ -27,7 +30,7 @@ const CREDENTIALS: [HeaderName; 6] = [
 ///
 /// It is asked with the client's method, path, query, fields and body, less the fields that carry credentials: these are for
 /// the host that the client meant. It has a breaker and a budget of its own, as every host has.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Upstream {
     base: Uri,
@@ -115,9 +118,9 @@ impl Upstream {
         self
     }
 
-    /// Its host, and the port if there is one.
-    pub(in crate::retry) fn authority(&self) -> &str {
-        self.base.authority().map_or("", Authority::as_str)
+    /// Its scheme, host and path.
+    pub(in crate::retry) fn base(&self) -> &Uri {
+        &self.base
     }
 
     pub(in crate::retry) fn is_storable(&self) -> bool {
@@ -177,6 +180,19 @@ impl Upstream {
         let mut parts = self.base.clone().into_parts();
         parts.path_and_query = Some(path.parse().ok()?);
         Uri::from_parts(parts).ok()
+    }
+}
+
+impl fmt::Debug for Upstream {
+    /// Without what may be secret: the values of fields, and a password in the URI.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream")
+            .field("host", &named_by(&self.base))
+            .field("path", &self.base.path())
+            .field("fields", &self.fields.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())
+            .field("credentials", &self.credentials)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
     }
 }
 
