@@ -18,8 +18,8 @@ use crate::ConfigError;
 ///
 /// The first is used until the upstream refuses it (401, 402, 403) or has no room for it (429). Then the next one takes its turn,
 /// at once and without counting as another attempt, and the one that was refused rests: for as long as the upstream says, or else
-/// for a [cooldown](Self::cooldown). Each is tried once for a request at most. If all of them rest, the request isn't sent, and
-/// the fallback chain goes on.
+/// for a [cooldown](Self::cooldown). Each is tried once at most, and once more after a wait. If all of them rest, that wait is not
+/// begun unless one of them will have rested by its end; and a request that comes meanwhile isn't sent. The fallback chain goes on.
 ///
 /// They are never logged, and not part of any `Debug` output.
 pub struct Credentials {

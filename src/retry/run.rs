@@ -272,10 +272,11 @@ where
                 Some(hint) => Some(hint::wait(hint, (settings.random)())),
                 None => Some(settings.backoff.delay(retries, bad.cause, last_wait, (settings.random)())),
             };
-            // Whoever can't wait as long goes on at once.
+            // Whoever can't wait as long goes on at once, and so does whoever would have no credential then.
             let wake = wait.map(|wait| (wait, Instant::now() + wait));
-            let Some((wait, wake)) = wake.filter(|(_, wake)| self.deadline.is_none_or(|deadline| *wake < deadline))
-            else {
+            let rested = |wake: Instant| plan.credentials.is_none_or(|keys| keys.pick(&[], wake.into_std()).is_ok());
+            let in_time = |wake| self.deadline.is_none_or(|deadline| wake < deadline) && rested(wake);
+            let Some((wait, wake)) = wake.filter(|(_, wake)| in_time(*wake)) else {
                 stats.too_long_to_wait.increment();
                 return Err(bad);
             };
@@ -292,6 +293,7 @@ where
             sleep_until(wake).await;
             stats.retries.increment();
             (retries, last_wait) = (retries + 1, wait);
+            tried.clear();
         }
     }
 
