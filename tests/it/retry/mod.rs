@@ -2,6 +2,7 @@
 
 mod breaker;
 mod budget;
+mod credentials;
 mod hedge;
 mod hints;
 mod idempotency;

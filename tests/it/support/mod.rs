@@ -2,6 +2,7 @@
 
 mod body;
 mod exchange;
+mod log;
 mod origin;
 pub(crate) mod redis;
 mod script;
@@ -18,6 +19,7 @@ use std::{
 pub(crate) use self::{
     body::{Body, Feed, channel, counted, empty, full, pieces},
     exchange::{Reply, ask, data, field, frame, get, heard, post, read, reply, request, said, text},
+    log::Log,
     origin::{Calls, Held, Origin, Refused},
     script::{Act, Script, Seen},
     socket::{Step, Wire, client},

@@ -1,0 +1,178 @@
+//! Several credentials for one upstream.
+
+use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
+use larder::retry::{Attempts, Builder, Credentials, FailureKind, Upstream};
+use tower::Layer as _;
+
+use super::words::{SECOND, default_answer, half, noted, problem};
+use crate::support::{Act, Log, Script, Seen, ask, get, pieces, post, text};
+
+fn keys(keys: &[&str]) -> Credentials {
+    Credentials::bearer(keys).expect("tokens").cooldown(10 * SECOND)
+}
+
+fn with(names: &[&str]) -> Builder {
+    half().credentials(keys(names))
+}
+
+/// Which key a request came with.
+fn key(seen: &Seen) -> &str {
+    seen.field("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("none")
+}
+
+fn used(script: &Script) -> Vec<String> {
+    script.seen().iter().map(|seen| key(seen).to_owned()).collect()
+}
+
+/// Has no room for these keys, and answers with all others.
+fn refusing(status: u16, refused: &'static [&'static str]) -> Script {
+    Script::new(move |_, seen| Act::status(if refused.contains(&key(seen)) { status } else { 200 }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_refused_has_the_next_take_its_turn_at_once() {
+    for status in [401, 402, 403, 429] {
+        let script = refusing(status, &["one", "two"]);
+        let layer = with(&["one", "two", "three"]).build();
+        let service = layer.layer(script.clone());
+        let response = ask(&service, get("http://a/", &[("authorization", "Bearer mine")])).await;
+        assert_eq!((response.status().as_u16(), Attempts::of(&response).made), (200, 3), "{status}");
+        assert_eq!((used(&script), script.now()), (["one", "two", "three"].map(str::to_owned).to_vec(), 0));
+        ask(&service, get("http://a/", &[])).await;
+        assert_eq!(key(&script.last()), "three", "the next request begins with the one that works");
+        let stats = layer.handle().stats();
+        assert_eq!((stats.credential_changes, stats.retries, stats.retried_successfully), (2, 0, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_is_moved_on_as_well() {
+    for status in [401, 402, 403, 429] {
+        let script = refusing(status, &["one"]);
+        let response = ask(&with(&["one", "two"]).build().layer(script.clone()), post("http://a/", &[], "x")).await;
+        assert_eq!((response.status().as_u16(), script.last().text().as_str()), (200, "x"), "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_the_upstream_changes_no_key() {
+    let script = Script::statuses([503, 500, 200]);
+    ask(&with(&["one", "two"]).build().layer(script.clone()), get("http://a/", &[])).await;
+    assert_eq!(used(&script), ["one"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_key_rests_on_its_own_and_for_as_long_as_the_upstream_says() {
+    let script = Script::new(|_, seen| match key(seen) {
+        "one" => Act::with(429, &[("retry-after", "3")]),
+        "two" => Act::status(401),
+        _ => Act::status(200),
+    });
+    let (failures, note) = noted();
+    let service = with(&["one", "two"]).attempts(1).fallback(note).build().layer(script.clone());
+    let ask_at = async |seconds: u32| {
+        tokio::time::advance((seconds * SECOND).saturating_sub(std::time::Duration::from_millis(script.now() as u64)))
+            .await;
+        let calls = script.calls();
+        ask(&service, get("http://a/", &[])).await;
+        used(&script)[calls..].to_vec()
+    };
+    assert_eq!(ask_at(0).await, ["one", "two"]);
+    assert!(ask_at(2).await.is_empty());
+    assert_eq!(ask_at(3).await, ["one"]);
+    assert!(ask_at(5).await.is_empty());
+    assert_eq!(ask_at(6).await, ["one"]);
+    // By then both have rested, and the one in use goes first.
+    assert_eq!(ask_at(10).await, ["one", "two"]);
+    let failures = failures.lock().expect("no panic");
+    assert_eq!((failures[1].kind, failures[1].retry_after), (FailureKind::NoCredential, Some(SECOND)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_all_rest_nothing_is_sent_and_the_chain_is_taken() {
+    let script = refusing(401, &["one", "two"]);
+    let layer = with(&["one", "two"]).fallback(default_answer()).build();
+    let service = layer.layer(script.clone());
+    for _ in 0..3 {
+        assert_eq!(text(ask(&service, post("http://a/", &[], "x")).await).await, "default");
+    }
+    assert_eq!((script.calls(), script.now()), (2, 0));
+
+    let script = refusing(402, &["one"]);
+    let service = with(&["one"]).build().layer(script.clone());
+    assert_eq!(ask(&service, get("http://a/", &[])).await.status(), 402, "the upstream's own answer");
+    let (status, problem) = problem(ask(&service, get("http://a/", &[])).await).await;
+    assert_eq!((status.as_u16(), problem["retry_after_ms"].as_u64(), script.calls()), (503, Some(10_000), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_will_have_rested_is_waited_for_and_no_other() {
+    // With a hint, the key has rested when the wait is over.
+    let script =
+        Script::new(|number, _| if number == 0 { Act::with(429, &[("retry-after", "2")]) } else { Act::status(200) });
+    let response = ask(&with(&["one"]).build().layer(script.clone()), get("http://a/", &[])).await;
+    assert_eq!((response.status().as_u16(), script.times()), (200, vec![0, 2100]));
+    // Without one, the backoff is over long before.
+    let script = refusing(429, &["one", "two"]);
+    let service = with(&["one", "two"]).fallback(default_answer()).build().layer(script.clone());
+    let response = ask(&service, get("http://a/", &[])).await;
+    assert_eq!((text(response).await.as_str(), script.times()), ("default", vec![0, 0]));
+    assert_eq!(script.now(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_gone_is_not_sent_with_another_key() {
+    let script = refusing(401, &["one"]);
+    let service = with(&["one", "two"]).max_request_body(1).build().layer(script.clone());
+    let response = ask(&service, post("http://a/", &[], "").map(|_| pieces(["ab", "cd"]))).await;
+    assert_eq!((response.status().as_u16(), script.calls()), (401, 1));
+    // The next request has the benefit.
+    ask(&service, get("http://a/", &[])).await;
+    assert_eq!(key(&script.last()), "two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_upstream_has_keys_of_its_own() {
+    let script = Script::new(|_, seen| Act::status(if seen.field("x-api-key") == Some("four") { 200 } else { 429 }));
+    let named = Credentials::new(HeaderName::from_static("x-api-key"), ["three", "four"]).expect("keys");
+    let other = Upstream::to("http://b".parse().expect("a URI")).credentials(named);
+    let service = with(&["one", "two"]).fallback(other).build().layer(script.clone());
+    assert_eq!(ask(&service, get("http://a/", &[])).await.status(), 200);
+    assert_eq!(used(&script), ["one", "two", "none", "none"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_key_is_logged_shown_or_answered_with() {
+    let log = Log::new();
+    let script = Script::new(|number, _| match number % 3 {
+        0 => Act::status(429),
+        1 => Act::refused(),
+        _ => Act::status(503),
+    });
+    let value = HeaderValue::from_static("Bearer s3cret-3");
+    let other = Upstream::to("http://user:s3cret-4@b".parse().expect("a URI")).header(AUTHORIZATION, value).attempts(2);
+    let other = other.header(HeaderName::from_static("x-my-token"), HeaderValue::from_static("s3cret-5"));
+    let builder = with(&["s3cret-1", "s3cret-2"]).fallback(other);
+    let mut shown = format!("{builder:?}");
+    let layer = builder.build();
+    let service = layer.layer(());
+    shown += &format!("{layer:?} {service:?} {:?}", keys(&["s3cret-1"]));
+    let service = layer.layer(script.clone());
+    for _ in 0..40 {
+        let response = ask(&service, get("http://me:s3cret-6@a/", &[])).await;
+        shown += &format!("{:?} {:?}", response.headers(), response.extensions());
+        shown += &text(response).await;
+        tokio::time::advance(SECOND).await;
+    }
+    shown += &format!("{:?} {:?}", layer.handle(), layer.handle().stats());
+
+    assert!(used(&script).contains(&"s3cret-2".to_owned()), "they were used");
+    let logged = log.text();
+    for told in
+        ["another credential takes its turn", "another upstream is asked", "a request failed", "refused for a while"]
+    {
+        assert!(logged.contains(told), "{told} is not in {logged}");
+    }
+    assert!(!shown.contains("s3cret"), "{shown}");
+    assert!(!logged.contains("s3cret"), "{logged}");
+}
