@@ -60,6 +60,13 @@ impl<A, E> Bad<A, E> {
         Self { kind, cause, may_retry: false, is_unsent, hint, status: None, answer: None }
     }
 
+    /// How many attempts a layer further in made, besides the one that it was asked for.
+    pub(super) fn made_further_in(&self) -> u32 {
+        let Some(Ok(response)) = &self.answer else { return 0 };
+        let said = response.headers().get(LARDER_ATTEMPTS).and_then(|value| value.to_str().ok()?.parse::<u16>().ok());
+        said.map_or(0, |made| u32::from(made.saturating_sub(1)))
+    }
+
     /// Whether it is a 4xx: whoever sends one is well, even if the request is worth another attempt.
     pub(super) fn is_client_s(&self) -> bool {
         self.kind == FailureKind::Response && self.status.is_some_and(|status| status.is_client_error())

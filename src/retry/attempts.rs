@@ -14,6 +14,21 @@ pub struct Attempts {
     pub fallback: Option<FallbackKind>,
 }
 
+/// How many attempts were made for a request so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Made {
+    /// By this layer.
+    pub(super) here: u32,
+    /// By layers further in, besides those that they were asked for.
+    pub(super) further_in: u32,
+}
+
+impl Made {
+    pub(super) fn all(self) -> u32 {
+        self.here + self.further_in
+    }
+}
+
 impl Attempts {
     /// What a response took; one attempt, if it doesn't say.
     #[must_use]

@@ -15,6 +15,7 @@ use super::{
     Asked, Attempts, Cause, Classify, Credentials, Failure, FailureKind, FallbackKind, IDEMPOTENCY_KEY, RetryBody,
     Upstream,
     attempt::{Attempted, Bad, LARDER_ATTEMPTS, drain, until},
+    attempts::Made,
     dispatch::Dispatch,
     fallback::{Step, mark},
     hint,
@@ -49,7 +50,7 @@ struct Run<'a, C, D: Dispatch> {
     may_repeat: bool,
     /// The end of the request's time.
     deadline: Option<Instant>,
-    made: u32,
+    made: Made,
     last_status: Option<StatusCode>,
 }
 
@@ -107,7 +108,7 @@ where
             is_whole: false,
             may_repeat: false,
             deadline: shared.settings.deadline.map(|time| Instant::now() + time),
-            made: 0,
+            made: Made::default(),
             last_status: None,
         }
     }
@@ -170,7 +171,7 @@ where
                         attempts: upstream.attempts,
                         timeout: upstream.timeout.or(shared.settings.attempt_timeout),
                     };
-                    tracing::debug!(attempts = self.made, "another upstream is asked");
+                    tracing::debug!(attempts = self.made.here, "another upstream is asked");
                     match self.ask(&plan).await {
                         Ok(answer) => {
                             stats.fallback_upstream.increment();
@@ -194,9 +195,9 @@ where
                 }
             }
         }
-        failure.attempts = self.made;
+        failure.attempts = self.made.all();
         // What is the client's to mend is the client's to read.
-        let untouched = self.made <= 1 && first.status.is_some_and(|status| status.is_client_error());
+        let untouched = self.made.here <= 1 && first.status.is_some_and(|status| status.is_client_error());
         match (first.answer, shared.settings.problem) {
             (Some(mut answer), problem) if untouched || problem.is_none() => {
                 stats.handed_on.increment();
@@ -253,6 +254,7 @@ where
                 Attempted::Bad(bad) => bad,
             };
             self.last_status = bad.status.or(self.last_status);
+            self.made.further_in += bad.made_further_in();
             if let (Some(credentials), Some(index), Some(status)) = (plan.credentials, key, bad.status)
                 && Credentials::concerns(status, bad.cause)
             {
@@ -285,7 +287,7 @@ where
                 tracing::debug!("not retried: the budget is spent");
                 return Err(bad);
             }
-            tracing::debug!(attempt = self.made, cause = ?bad.cause, status = ?bad.status, ?wait, "retried");
+            tracing::debug!(attempt = self.made.here, cause = ?bad.cause, status = ?bad.status, ?wait, "retried");
             if let Some(Ok(response)) = &mut bad.answer {
                 let _ = timeout_at(wake, drain(response.body_mut())).await;
             }
@@ -310,7 +312,8 @@ where
         let Some(request) = self.request(plan, key) else {
             return Attempted::Bad(Bad::nothing(FailureKind::Error, Cause::Failed, None));
         };
-        self.count();
+        self.made.here += 1;
+        shared.known.stats.attempts.increment();
         let watch = Watch { shared, state, permit, begun, timeout: plan.timeout, deadline: self.deadline };
         let hedge = shared.settings.hedge.filter(|_| self.is_whole && self.may_repeat);
         let wake = hedge.and_then(|hedge| hedge.delay(state)).map(|delay| begun + delay);
@@ -339,14 +342,14 @@ where
             return first.await;
         };
         let body = self.body.as_ref().and_then(ReplayBody::try_clone);
-        let Some(request) = plan.request(self.asked.to_parts(), &self.bytes, body, key, self.made + 1) else {
+        let Some(request) = plan.request(self.asked.to_parts(), &self.bytes, body, key, self.made.here + 1) else {
             return first.await;
         };
         if !state.withdraw() {
             shared.known.stats.over_budget.increment();
             return first.await;
         }
-        self.made += 1;
+        self.made.here += 1;
         shared.known.stats.attempts.increment();
         shared.known.stats.hedges.increment();
         let begun = Instant::now();
@@ -360,16 +363,11 @@ where
         done
     }
 
-    fn count(&mut self) {
-        self.made += 1;
-        self.shared.known.stats.attempts.increment();
-    }
-
     /// The request as it is sent to this upstream; `None` if it can't be.
     fn request(&mut self, plan: &Plan<'_>, key: Option<usize>) -> Option<Request<ReplayBody<D::Body>>> {
         let body = if self.is_whole { self.body.as_ref()?.try_clone() } else { self.body.take() };
         let head = self.head.take().unwrap_or_else(|| self.asked.to_parts());
-        plan.request(head, &self.bytes, body, key, self.made + 1)
+        plan.request(head, &self.bytes, body, key, self.made.here + 1)
     }
 
     fn may_send_again(&self, bad: &BadOf<D>) -> bool {
@@ -390,7 +388,7 @@ where
 
     fn failure(&self, bad: &BadOf<D>) -> Failure {
         Failure {
-            attempts: self.made,
+            attempts: self.made.all(),
             kind: bad.kind,
             cause: bad.cause,
             last_status: bad.status.or(self.last_status),
@@ -419,9 +417,10 @@ where
 
     /// Says what it took, unless it was nothing out of the way.
     fn sign(&self, response: &mut Response<RetryBody<D::Answer>>, fallback: Option<FallbackKind>) {
-        if self.made > 1 || fallback.is_some() {
-            response.headers_mut().insert(LARDER_ATTEMPTS, HeaderValue::from(self.made));
-            response.extensions_mut().insert(Attempts { made: self.made, fallback });
+        let made = self.made.all();
+        if made > 1 || fallback.is_some() {
+            response.headers_mut().insert(LARDER_ATTEMPTS, HeaderValue::from(made));
+            response.extensions_mut().insert(Attempts { made, fallback });
         }
     }
 }
