@@ -9,4 +9,5 @@ mod idempotency;
 mod limits;
 mod request_body;
 mod schedule;
+mod stacked;
 mod words;
