@@ -2,7 +2,9 @@
 
 mod breaker;
 mod budget;
+mod cancel;
 mod credentials;
+mod handed_on;
 mod hedge;
 mod hints;
 mod idempotency;
