@@ -345,6 +345,25 @@ fn a_hand_opens_and_closes_it() {
 }
 
 #[test]
+fn only_an_open_breaker_stays_open_for_longer_and_never_for_less() {
+    let (now, breaker) = (Instant::now(), builder().build());
+    breaker.stay_open(now, SECOND * 9);
+    breaker.trip(now);
+    for (time, expected) in [(SECOND / 2, SECOND), (SECOND * 3, SECOND * 3), (SECOND * 2, SECOND * 3)] {
+        breaker.stay_open(now, time);
+        assert_eq!(refused_for(&breaker, now), expected);
+    }
+    let now = now + SECOND * 3;
+    let probe = admitted(&breaker, now);
+    breaker.stay_open(now, SECOND);
+    assert_eq!(breaker.state(now), State::HalfOpen);
+    probe.failure(now);
+    assert_eq!(refused_for(&breaker, now), SECOND * 2, "it doubles what it was, not what it was told");
+    breaker.stay_open(now, Duration::MAX);
+    assert_eq!(breaker.state(now + SECOND * 1_000_000), State::Open);
+}
+
+#[test]
 fn a_time_before_the_others_does_no_harm() {
     let now = Instant::now() + SECOND * 100;
     let breaker = builder().failure_ratio(0.5).slow_call(SECOND).build();
