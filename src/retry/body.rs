@@ -288,6 +288,10 @@ where
 
 impl<B: Body> Passed<B> {
     fn size_hint(&self) -> SizeHint {
+        if self.failure.is_some() {
+            // It ends with an error, and no length is its own.
+            return SizeHint::default();
+        }
         let mut hint = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
         let ahead: u64 = self.read.iter().map(|piece| piece.data().len() as u64).sum();
         let by_event = self.guard.as_ref().is_some_and(|guard| guard.events.is_some());
