@@ -30,7 +30,10 @@ use crate::{
     fingerprint::Fingerprint,
     header::{cache_status::CacheStatus, date, media_type},
     key::Key,
-    policy::{Policy, completeness::Verdict},
+    policy::{
+        Policy,
+        completeness::{Verdict, sse::BROKEN},
+    },
     store::Store,
     tag::Tag,
 };
@@ -111,6 +114,11 @@ where
     /// The body, if it came to its end whole.
     pub(super) fn whole(&self, ended: Ended, head: &Head, key: &Key, lead: &mut Option<Lead>) -> Option<Frames> {
         match ended {
+            // A layer further in ends what breaks so that its clients understand it, and its framing is sound.
+            Ended::Complete(frames) if frames.data().ends_with(BROKEN) => {
+                self.stats.incomplete.increment();
+                tracing::debug!(label = key.label(), "not kept: the stream broke off");
+            }
             Ended::Complete(frames) => {
                 match self.settings.completeness.check(head.status(), head.headers(), frames.data()) {
                     Verdict::Complete => return Some(frames),

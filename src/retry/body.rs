@@ -17,8 +17,8 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 use tokio::time::Sleep;
 
-use super::events::{BROKEN, WholeEvents};
-use crate::{BoxError, body::Ahead, entry::Entry, header::media_type};
+use super::events::WholeEvents;
+use crate::{BoxError, body::Ahead, entry::Entry, header::media_type, policy::completeness::sse::BROKEN};
 
 /// A response's body: the inner service's, of which the beginning may have been read already, or one that stands in for it.
 ///

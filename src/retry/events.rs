@@ -5,11 +5,6 @@ use bytes::{Bytes, BytesMut};
 /// The longest event that is held back until it is whole.
 pub(super) const LONGEST_EVENT: usize = 1 << 20;
 
-/// What ends an event stream that broke: an error as OpenAI's and Anthropic's clients expect it.
-pub(super) const BROKEN: &[u8] =
-    b"event: error\ndata: {\"type\":\"error\",\"error\":{\"message\":\"The upstream's stream broke off.\",\
-\"type\":\"api_error\",\"code\":\"upstream_stream_broken\"}}\n\n";
-
 /// Hands on an event stream by whole events.
 #[derive(Default)]
 pub(super) struct WholeEvents {

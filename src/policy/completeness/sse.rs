@@ -12,6 +12,11 @@
 
 use std::borrow::Cow;
 
+/// What larder ends an event stream with that broke: an error as OpenAI's and Anthropic's clients expect it.
+pub(crate) const BROKEN: &[u8] =
+    b"event: error\ndata: {\"type\":\"error\",\"error\":{\"message\":\"The upstream's stream broke off.\",\
+\"type\":\"api_error\",\"code\":\"upstream_stream_broken\"}}\n\n";
+
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
