@@ -28,7 +28,7 @@ use crate::{
     coalesce::{self, Lead},
     entry::{Entry, Frames, Head, Lifetime, Variant},
     fingerprint::Fingerprint,
-    header::{cache_status::CacheStatus, date, media_type},
+    header::{cache_status::CacheStatus, date, exchange, media_type},
     key::Key,
     policy::{
         Policy,
@@ -165,6 +165,7 @@ pub(super) fn stored_head(
     tags: Vec<Tag>,
 ) -> Head {
     headers.remove(AGE);
+    exchange::remove(&mut headers);
     prepare(&mut headers);
     Head::new(status, headers, lifetime).tags(tags).variant(variant)
 }

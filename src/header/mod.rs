@@ -23,6 +23,7 @@ pub mod vary;
 mod arbitrary;
 mod decimal;
 mod delta_seconds;
+pub(crate) mod exchange;
 mod go_duration;
 pub(crate) mod host;
 mod list;

@@ -3,16 +3,17 @@
 use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, Response, StatusCode, header::CONTENT_ENCODING, response::Parts};
+use http::{Response, StatusCode, header::CONTENT_ENCODING, response::Parts};
 use http_body::Body;
 use serde::{Deserialize, de::IgnoredAny};
 use tokio::time::Instant;
 
 use super::{Asked, Cause, Classify, Credentials, FailureKind, Outcome, RetryBody, Verdict, hint, shared::Shared};
-use crate::{BoxError, header::media_type, policy::completeness::sse::Events};
-
-/// How many attempts a layer further in made for a response.
-pub(super) const LARDER_ATTEMPTS: HeaderName = HeaderName::from_static("larder-attempts");
+use crate::{
+    BoxError,
+    header::{exchange::LARDER_ATTEMPTS, media_type},
+    policy::completeness::sse::Events,
+};
 
 /// How much of an event stream is held back until it is known how it begins.
 const LONGEST_BEGINNING: usize = 64 * 1024;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::{
     Asked, Attempts, Cause, Classify, Credentials, Failure, FailureKind, FallbackKind, IDEMPOTENCY_KEY, RetryBody,
     Upstream,
-    attempt::{Attempted, Bad, LARDER_ATTEMPTS, drain, until},
+    attempt::{Attempted, Bad, drain, until},
     attempts::Made,
     dispatch::Dispatch,
     fallback::{Step, mark},
@@ -30,6 +30,7 @@ use crate::{
     body::{Buffered, ReplayBody, buffer},
     breaker::Permit,
     entry::StaleEntry,
+    header::exchange::LARDER_ATTEMPTS,
 };
 
 type Answer<D> = Result<Response<RetryBody<<D as Dispatch>::Answer>>, <D as Dispatch>::Error>;

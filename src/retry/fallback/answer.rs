@@ -1,11 +1,9 @@
 //! What is said of an answer that stands in for another.
 
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 
 use super::FallbackKind;
-use crate::entry::StandIn;
-
-const LARDER_FALLBACK: HeaderName = HeaderName::from_static("larder-fallback");
+use crate::{entry::StandIn, header::exchange::LARDER_FALLBACK};
 
 /// Says, in a field and to layers outside, what stands in.
 pub(in crate::retry) fn mark<B>(
