@@ -180,12 +180,8 @@ where
             self.let_go(false);
             return Finished::Response(stale.map(CacheBody::served));
         }
-        if stand_in.is_some() {
-            self.count_miss();
-            let (parts, body) = response.into_parts();
-            let said = self.status(status).with_detail("stand-in");
-            self.let_go(false);
-            return Finished::Response(passed(parts, body, said));
+        if let Some(kind) = stand_in {
+            return self.stand_in(kind, response, now);
         }
         match (std::mem::replace(&mut self.question, Question::Plain), status) {
             (Question::Holds(extensions), StatusCode::NOT_MODIFIED) => {
@@ -314,7 +310,7 @@ where
     }
 
     /// The client's request once more, as it came.
-    fn again<B>(mut self: Box<Self>, extensions: Extensions, now: SystemTime) -> Finished<St, F, P, B> {
+    pub(super) fn again<B>(mut self: Box<Self>, extensions: Extensions, now: SystemTime) -> Finished<St, F, P, B> {
         self.requested_at = now;
         let client = head_of(&self.client.method, &self.client.uri, &self.client.headers);
         let mut request = Request::from_parts(client, ());

@@ -58,6 +58,7 @@ mod serve;
 mod service;
 mod shared;
 mod slot;
+mod stand_in;
 mod variants;
 mod wants;
 mod write;

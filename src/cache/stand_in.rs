@@ -1,0 +1,54 @@
+//! What the cache makes of a response that a layer inside of it gives in the place of an answer.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::Body;
+
+use super::{
+    CacheBody,
+    fill::{Fill, Finished, Question},
+    keep::passed,
+};
+use crate::{BoxError, entry::StandIn, fingerprint::Fingerprint, policy::Policy, store::Store};
+
+impl<St, F, P> Fill<St, F, P>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    /// Hands on what stands in, and keeps none of it.
+    pub(super) fn stand_in<B>(
+        mut self: Box<Self>,
+        kind: StandIn,
+        response: Response<B>,
+        now: SystemTime,
+    ) -> Finished<St, F, P, B>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if let StandIn::Stale { .. } = kind {
+            // The entry was at hand when the request was sent, and has been purged since, or its time is over.
+            return Finished::Response(self.unanswered().map(CacheBody::served));
+        }
+        // What the cache asked besides is no question of the client's, who would not understand the answer.
+        match (std::mem::replace(&mut self.question, Question::Plain), response.status()) {
+            (Question::Holds(Some(extensions)) | Question::AnyOf(_, extensions), StatusCode::NOT_MODIFIED)
+            | (Question::Rest(_, extensions), StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) => {
+                return self.again(extensions, now);
+            }
+            (Question::Holds(None), StatusCode::NOT_MODIFIED) => {
+                return Finished::Response(self.unanswered().map(CacheBody::served));
+            }
+            (_, _) => {}
+        }
+        self.count_miss();
+        let (parts, body) = response.into_parts();
+        let said = self.status(parts.status).with_detail("stand-in");
+        self.let_go(false);
+        Finished::Response(passed(parts, body, said))
+    }
+}
