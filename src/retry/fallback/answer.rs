@@ -1,6 +1,6 @@
 //! What is said of an answer that stands in for another.
 
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, header::CACHE_CONTROL};
 
 use super::FallbackKind;
 use crate::{entry::StandIn, header::exchange::LARDER_FALLBACK};
@@ -13,6 +13,10 @@ pub(in crate::retry) fn mark<B>(
     last_status: Option<StatusCode>,
 ) {
     response.headers_mut().insert(LARDER_FALLBACK, HeaderValue::from_static(kind.as_str()));
+    if kind == FallbackKind::Default {
+        // Not every cache is one of larder's, in the same process.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     if !storable {
         let stand_in = if kind == FallbackKind::Stale { StandIn::Stale { last_status } } else { StandIn::Other };
         response.extensions_mut().insert(stand_in);
