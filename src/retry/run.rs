@@ -165,7 +165,7 @@ where
                         return self.stand_in(response, FallbackKind::Stale);
                     }
                 }
-                Step::Upstream(upstream) if may_send => {
+                Step::Upstream(upstream) if may_send && (self.is_whole || !upstream.rewrites_body()) => {
                     let plan = Plan {
                         upstream: Some(upstream),
                         credentials: upstream.credentials.as_deref(),

@@ -127,6 +127,11 @@ impl Upstream {
         self.storable.unwrap_or_else(|| self.model.is_none())
     }
 
+    /// Whether it needs all of a body to make a request for this upstream.
+    pub(in crate::retry) fn rewrites_body(&self) -> bool {
+        self.model.is_some()
+    }
+
     pub(in crate::retry) fn check(&self) -> Result<(), ConfigError> {
         let base = &self.base;
         let problem = if base.scheme().is_none() || base.authority().is_none() {
