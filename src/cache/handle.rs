@@ -8,11 +8,11 @@ use http::request::Parts;
 use super::{
     shared::Shared,
     slot::{head_key, part_key},
+    wants::Asks,
 };
 use crate::{
     entry::Entry,
-    fingerprint::Fingerprint,
-    header::cache_control::RequestDirectives,
+    fingerprint::{BodyUse, Fingerprint},
     policy::{Admission, Policy},
     stats::Snapshot,
     store::{Health, Result, StaleLookup, Store, Tier, Usage},
@@ -124,8 +124,13 @@ impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
 
     fn stale<'a>(&'a self, mut head: Parts, body: &'a Bytes) -> BoxFuture<'a, Option<Entry>> {
         Box::pin(async move {
-            let directives = RequestDirectives::parse(&head.headers);
-            if directives.no_store || self.policy.admit(&head) != Admission::Admit {
+            let Asks { directives, origin, .. } = Asks::of(&head);
+            let is_known = match self.fingerprint.body(&head) {
+                BodyUse::Empty => body.is_empty(),
+                BodyUse::Buffer { limit } => body.len() <= limit,
+                BodyUse::Ignore => true,
+            };
+            if directives.no_store || origin || !is_known || self.policy.admit(&head) != Admission::Admit {
                 return None;
             }
             let key = self.key(&mut head, body)?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header::HOST, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::HOST, request::Parts};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -21,7 +21,7 @@ use super::{
     hint,
     plan::{LARDER_ATTEMPT, Plan},
     shared::Shared,
-    stale::kept,
+    stale::{at_hand, kept},
     upstreams::{UpstreamState, named_by},
     watch::{Watch, now, race},
 };
@@ -29,7 +29,7 @@ use crate::{
     BoxError,
     body::{Buffered, ReplayBody, buffer},
     breaker::Permit,
-    entry::StaleEntry,
+    entry::StandIn,
     header::exchange::LARDER_ATTEMPTS,
 };
 
@@ -154,15 +154,11 @@ where
             match &step.step {
                 Step::Stale | Step::StaleFrom(_) if !failure.is_outage() => {}
                 Step::Stale | Step::StaleFrom(_) => {
-                    let mut entry = self.asked.extensions().get::<StaleEntry>().map(|StaleEntry(entry)| entry.clone());
-                    if let (None, Step::StaleFrom(lookup)) = (&entry, &step.step) {
-                        entry = lookup.stale(&self.asked.to_parts(), &self.bytes).await;
-                    }
-                    if let Some(entry) = entry {
+                    let body = self.is_whole.then_some(&self.bytes);
+                    if let Some((entry, kind)) = at_hand(&step.step, &self.asked, body, self.last_status).await {
                         stats.fallback_stale.increment();
-                        let now = shared.settings.clock.now();
-                        let response = kept(&entry, self.asked.method(), self.last_status, now);
-                        return self.stand_in(response, FallbackKind::Stale);
+                        let response = kept(&entry, self.last_status, shared.settings.clock.now());
+                        return self.stand_in(response, FallbackKind::Stale, kind);
                     }
                 }
                 Step::Upstream(upstream) if may_send && (self.is_whole || !upstream.rewrites_body()) => {
@@ -191,7 +187,7 @@ where
                 Step::Answer(answer) => {
                     if let Some(response) = answer(&self.asked, &failure) {
                         stats.fallback_default.increment();
-                        return self.stand_in(response.map(RetryBody::whole), FallbackKind::Default);
+                        return self.stand_in(response.map(RetryBody::whole), FallbackKind::Default, StandIn::Other);
                     }
                 }
             }
@@ -212,7 +208,7 @@ where
                 stats.problems.increment();
                 tracing::debug!(?failure, "a request failed");
                 let response = problem.unwrap_or_default().response(&failure);
-                self.stand_in(response.map(RetryBody::whole), FallbackKind::Problem)
+                self.stand_in(response.map(RetryBody::whole), FallbackKind::Problem, StandIn::Other)
             }
         }
     }
@@ -401,7 +397,8 @@ where
     fn done(&self, mut answer: Answer<D>, other: Option<&Upstream>) -> Answer<D> {
         if let Ok(response) = &mut answer {
             let fallback = other.map(|upstream| {
-                mark(response, FallbackKind::Upstream, upstream.is_storable(), self.last_status);
+                let stand_in = (!upstream.is_storable()).then_some(StandIn::Other);
+                mark(response, FallbackKind::Upstream, stand_in);
                 FallbackKind::Upstream
             });
             self.sign(response, fallback);
@@ -410,8 +407,16 @@ where
     }
 
     /// An answer that no upstream gave.
-    fn stand_in(&self, mut response: Response<RetryBody<D::Answer>>, kind: FallbackKind) -> Answer<D> {
-        mark(&mut response, kind, false, self.last_status);
+    fn stand_in(
+        &self,
+        mut response: Response<RetryBody<D::Answer>>,
+        kind: FallbackKind,
+        stand_in: StandIn,
+    ) -> Answer<D> {
+        if self.asked.method() == Method::HEAD {
+            *response.body_mut() = RetryBody::whole(Bytes::new());
+        }
+        mark(&mut response, kind, Some(stand_in));
         self.sign(&mut response, Some(kind));
         Ok(response)
     }
