@@ -1,4 +1,4 @@
-//! A request's way through its attempts, and down the fallback chain.
+//! A request's way through its attempts.
 
 use std::{
     pin::{Pin, pin},
@@ -7,21 +7,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header::HOST, request::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, header::HOST, request::Parts};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
-    Asked, Attempts, Cause, Classify, Credentials, Failure, FailureKind, FallbackKind, IDEMPOTENCY_KEY, RetryBody,
-    Upstream,
+    Asked, Cause, Classify, Credentials, FailureKind, IDEMPOTENCY_KEY, RetryBody, Upstream,
     attempt::{Attempted, Bad, drain, until},
     attempts::Made,
     dispatch::Dispatch,
-    fallback::{Step, mark},
     hint,
     plan::{LARDER_ATTEMPT, Plan},
     shared::Shared,
-    stale::{at_hand, kept},
     upstreams::{UpstreamState, named_by},
     watch::{Watch, now, race},
 };
@@ -29,30 +26,28 @@ use crate::{
     BoxError,
     body::{Buffered, ReplayBody, buffer},
     breaker::Permit,
-    entry::StandIn,
-    header::exchange::LARDER_ATTEMPTS,
 };
 
-type Answer<D> = Result<Response<RetryBody<<D as Dispatch>::Answer>>, <D as Dispatch>::Error>;
-type BadOf<D> = Bad<<D as Dispatch>::Answer, <D as Dispatch>::Error>;
+pub(super) type Answer<D> = Result<Response<RetryBody<<D as Dispatch>::Answer>>, <D as Dispatch>::Error>;
+pub(super) type BadOf<D> = Bad<<D as Dispatch>::Answer, <D as Dispatch>::Error>;
 
 /// A request under way.
-struct Run<'a, C, D: Dispatch> {
-    shared: &'a Shared<C>,
+pub(super) struct Run<'a, C, D: Dispatch> {
+    pub(super) shared: &'a Shared<C>,
     dispatch: D,
     /// As it came, for the first attempt.
     head: Option<Parts>,
-    asked: Asked,
+    pub(super) asked: Asked,
     /// What the body is, if it was read.
-    bytes: Bytes,
+    pub(super) bytes: Bytes,
     /// To be sent; again, if it was read.
     body: Option<ReplayBody<D::Body>>,
-    is_whole: bool,
+    pub(super) is_whole: bool,
     may_repeat: bool,
     /// The end of the request's time.
     deadline: Option<Instant>,
-    made: Made,
-    last_status: Option<StatusCode>,
+    pub(super) made: Made,
+    pub(super) last_status: Option<StatusCode>,
 }
 
 pub(super) async fn run<C, D>(shared: Arc<Shared<C>>, dispatch: D, request: Request<D::Body>) -> Answer<D>
@@ -141,80 +136,8 @@ where
         }
     }
 
-    /// Takes the steps of the chain, one after another.
-    async fn fall_back(&mut self, first: BadOf<D>) -> Answer<D> {
-        let shared = self.shared;
-        let stats = &shared.known.stats;
-        let mut failure = self.failure(&first);
-        let mut may_send = self.may_send_again(&first);
-        for step in &shared.settings.chain {
-            if !step.is_for(&failure) {
-                continue;
-            }
-            match &step.step {
-                Step::Stale | Step::StaleFrom(_) if !failure.is_outage() => {}
-                Step::Stale | Step::StaleFrom(_) => {
-                    let body = self.is_whole.then_some(&self.bytes);
-                    if let Some((entry, kind)) = at_hand(&step.step, &self.asked, body, self.last_status).await {
-                        stats.fallback_stale.increment();
-                        let response = kept(&entry, self.last_status, shared.settings.clock.now());
-                        return self.stand_in(response, FallbackKind::Stale, kind);
-                    }
-                }
-                Step::Upstream(upstream) if may_send && (self.is_whole || !upstream.rewrites_body()) => {
-                    let plan = Plan {
-                        upstream: Some(upstream),
-                        credentials: upstream.credentials.as_deref(),
-                        attempts: upstream.attempts,
-                        timeout: upstream.timeout.or(shared.settings.attempt_timeout),
-                    };
-                    tracing::debug!(attempts = self.made.here, "another upstream is asked");
-                    match self.ask(&plan).await {
-                        Ok(answer) => {
-                            stats.fallback_upstream.increment();
-                            return self.done(answer, Some(upstream));
-                        }
-                        Err(bad) => {
-                            may_send = self.may_send_again(&bad);
-                            // What was not asked tells less than what was.
-                            if !bad.kind.is_unasked() || failure.kind.is_unasked() {
-                                failure = self.failure(&bad);
-                            }
-                        }
-                    }
-                }
-                Step::Upstream(_) => {}
-                Step::Answer(answer) => {
-                    if let Some(response) = answer(&self.asked, &failure) {
-                        stats.fallback_default.increment();
-                        return self.stand_in(response.map(RetryBody::whole), FallbackKind::Default, StandIn::Other);
-                    }
-                }
-            }
-        }
-        failure.attempts = self.made.all();
-        // What is the client's to mend is the client's to read.
-        let untouched = self.made.here <= 1 && first.status.is_some_and(|status| status.is_client_error());
-        match (first.answer, shared.settings.problem) {
-            (Some(mut answer), problem) if untouched || problem.is_none() => {
-                stats.handed_on.increment();
-                if let Ok(response) = &mut answer {
-                    let (headers, idle) = (response.headers().clone(), shared.settings.idle_timeout);
-                    response.body_mut().guard(&headers, idle);
-                }
-                self.done(answer, None)
-            }
-            (_, problem) => {
-                stats.problems.increment();
-                tracing::debug!(?failure, "a request failed");
-                let response = problem.unwrap_or_default().response(&failure);
-                self.stand_in(response.map(RetryBody::whole), FallbackKind::Problem, StandIn::Other)
-            }
-        }
-    }
-
     /// Makes attempts at one upstream, until one will do.
-    async fn ask(&mut self, plan: &Plan<'_>) -> Result<Answer<D>, BadOf<D>> {
+    pub(super) async fn ask(&mut self, plan: &Plan<'_>) -> Result<Answer<D>, BadOf<D>> {
         let shared = self.shared;
         let (settings, stats) = (&shared.settings, &shared.known.stats);
         let state = self.state(plan.upstream);
@@ -367,7 +290,7 @@ where
         plan.request(head, &self.bytes, body, key, self.made.here + 1)
     }
 
-    fn may_send_again(&self, bad: &BadOf<D>) -> bool {
+    pub(super) fn may_send_again(&self, bad: &BadOf<D>) -> bool {
         // A refusal says that nothing was done.
         let may = self.may_repeat || bad.is_unsent || bad.cause == Cause::Refused;
         may && (self.is_whole || self.body.is_some())
@@ -375,58 +298,12 @@ where
 
     fn state(&self, upstream: Option<&Upstream>) -> Arc<UpstreamState> {
         let host = || self.asked.field(&HOST).and_then(|host| host.to_str().ok());
-        let host = named_by(upstream.map_or(self.asked.uri(), Upstream::base)).or_else(host).unwrap_or_default();
+        let host =
+            named_by(upstream.map_or_else(|| self.asked.uri(), Upstream::base)).or_else(host).unwrap_or_default();
         let label = self.shared.settings.label.as_ref().and_then(|label| label(&self.asked, &self.bytes));
         match label {
             Some(label) => self.shared.known.upstreams.get(&format!("{host} {label}")),
             None => self.shared.known.upstreams.get(host),
-        }
-    }
-
-    fn failure(&self, bad: &BadOf<D>) -> Failure {
-        Failure {
-            attempts: self.made.all(),
-            kind: bad.kind,
-            cause: bad.cause,
-            last_status: bad.status.or(self.last_status),
-            retry_after: bad.hint,
-        }
-    }
-
-    /// An answer that an upstream gave.
-    fn done(&self, mut answer: Answer<D>, other: Option<&Upstream>) -> Answer<D> {
-        if let Ok(response) = &mut answer {
-            let fallback = other.map(|upstream| {
-                let stand_in = (!upstream.is_storable()).then_some(StandIn::Other);
-                mark(response, FallbackKind::Upstream, stand_in);
-                FallbackKind::Upstream
-            });
-            self.sign(response, fallback);
-        }
-        answer
-    }
-
-    /// An answer that no upstream gave.
-    fn stand_in(
-        &self,
-        mut response: Response<RetryBody<D::Answer>>,
-        kind: FallbackKind,
-        stand_in: StandIn,
-    ) -> Answer<D> {
-        if self.asked.method() == Method::HEAD {
-            *response.body_mut() = RetryBody::whole(Bytes::new());
-        }
-        mark(&mut response, kind, Some(stand_in));
-        self.sign(&mut response, Some(kind));
-        Ok(response)
-    }
-
-    /// Says what it took, unless it was nothing out of the way.
-    fn sign(&self, response: &mut Response<RetryBody<D::Answer>>, fallback: Option<FallbackKind>) {
-        let made = self.made.all();
-        if made > 1 || fallback.is_some() {
-            response.headers_mut().insert(LARDER_ATTEMPTS, HeaderValue::from(made));
-            response.extensions_mut().insert(Attempts { made, fallback });
         }
     }
 }

@@ -15,7 +15,7 @@ use larder::{
 };
 use tower::Layer as _;
 
-use super::words::{MS, SECOND, default_answer, half, noted, problem};
+use super::words::{SECOND, default_answer, half, noted, problem};
 use crate::support::{Act, Script, ask, begun, get, post, text};
 
 /// Opens when half of at least four calls failed, for 5 s and up to 20; without jitter.
@@ -258,7 +258,7 @@ async fn without_breakers_all_is_sent() {
 #[tokio::test(start_paused = true)]
 async fn the_default_needs_twenty_calls_and_opens_for_five_seconds() {
     let script = Script::statuses([503]);
-    let layer = half().attempts(1).backoff(Backoff::constant(0 * MS)).build();
+    let layer = half().attempts(1).backoff(Backoff::constant(Duration::ZERO)).build();
     let service = layer.layer(script.clone());
     asked(&service, 30).await;
     assert_eq!(script.calls(), 20);

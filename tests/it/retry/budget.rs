@@ -1,5 +1,7 @@
 //! How much retries and hedges may add to the load of an upstream.
 
+use std::time::Duration;
+
 use larder::retry::{Backoff, Builder, Hedge, Upstream};
 use tokio::task::JoinSet;
 use tower::Layer as _;
@@ -46,7 +48,7 @@ async fn a_storm_adds_no_more_than_the_budget_to_each_upstream() {
 async fn no_ratio_lets_more_through_than_it_says() {
     for ratio in [0.0, 0.05, 0.1, 0.142_857, 0.15, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0, 1.3] {
         let script = Script::statuses([503]);
-        let builder = half().no_breaker().budget(ratio, 0).backoff(Backoff::constant(0 * MS));
+        let builder = half().no_breaker().budget(ratio, 0).backoff(Backoff::constant(Duration::ZERO));
         let requests = storm(builder, &script, &["a"], 5).await;
         let extra = extra(&script, "a", requests) as f32;
         let most = ratio * requests as f32;
