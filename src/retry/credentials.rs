@@ -14,6 +14,9 @@ use http::{HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION};
 use super::Cause;
 use crate::ConfigError;
 
+/// A time that can always be added to now: some hundred years.
+const LONGEST: Duration = Duration::from_secs(1 << 32);
+
 /// Several credentials for one upstream.
 ///
 /// The first is used until the upstream refuses it (401, 402, 403) or has no room for it (429). Then the next one takes its turn,
@@ -102,7 +105,8 @@ impl Credentials {
 
     /// It was refused, or there was no room for it.
     pub(super) fn rest(&self, index: usize, hint: Option<Duration>, now: Instant) {
-        let until = now.checked_add(hint.unwrap_or(self.cooldown));
+        // As long as can be said, if it is longer.
+        let until = now.checked_add(hint.unwrap_or(self.cooldown)).or_else(|| now.checked_add(LONGEST));
         *self.keys[index].rests_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 

@@ -103,7 +103,7 @@ where
             body: None,
             is_whole: false,
             may_repeat: false,
-            deadline: shared.settings.deadline.map(|time| Instant::now() + time),
+            deadline: shared.settings.deadline.and_then(|time| Instant::now().checked_add(time)),
             made: Made::default(),
             last_status: None,
         }
@@ -195,7 +195,7 @@ where
                 None => Some(settings.backoff.delay(retries, bad.cause, last_wait, (settings.random)())),
             };
             // Whoever can't wait as long goes on at once, and so does whoever would have no credential then.
-            let wake = wait.map(|wait| (wait, Instant::now() + wait));
+            let wake = wait.and_then(|wait| Some((wait, Instant::now().checked_add(wait)?)));
             let rested = |wake: Instant| plan.credentials.is_none_or(|keys| keys.pick(&[], wake.into_std()).is_ok());
             let in_time = |wake| self.deadline.is_none_or(|deadline| wake < deadline) && rested(wake);
             let Some((wait, wake)) = wake.filter(|(_, wake)| in_time(*wake)) else {
@@ -236,7 +236,7 @@ where
         shared.known.stats.attempts.increment();
         let watch = Watch { shared, state, permit, begun, timeout: plan.timeout, deadline: self.deadline };
         let hedge = shared.settings.hedge.filter(|_| self.is_whole && self.may_repeat);
-        let wake = hedge.and_then(|hedge| hedge.delay(state)).map(|delay| begun + delay);
+        let wake = hedge.and_then(|hedge| hedge.delay(state)).and_then(|delay| begun.checked_add(delay));
         let sent = pin!(self.dispatch.send(request));
         match wake {
             None => watch.over(&self.asked, plan.credentials, sent).await,

@@ -48,7 +48,7 @@ impl<C> Watch<'_, C> {
         A: Body<Data = Bytes> + Unpin,
         A::Error: Into<BoxError>,
     {
-        let ends = self.timeout.map(|time| self.begun + time);
+        let ends = self.timeout.and_then(|time| self.begun.checked_add(time));
         let end = ends.into_iter().chain(self.deadline).min();
         let attempted = until(end, pin!(attempt(self.shared, asked, credentials, sent))).await;
         let late = attempted.is_none();

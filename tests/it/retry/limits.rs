@@ -1,6 +1,6 @@
 //! How long an attempt may take, and how long a request.
 
-use larder::retry::{Backoff, FailureKind, Upstream};
+use larder::retry::{Backoff, FailureKind, Hedge, Upstream};
 use tower::Layer as _;
 
 use super::words::{MS, SECOND, default_answer, half, noted, problem};
@@ -78,4 +78,17 @@ async fn a_head_without_a_body_is_no_answer_in_time() {
     let service = half().attempt_timeout(SECOND).build().layer(script.clone());
     assert_eq!(text(ask(&service, get("http://a/", &[])).await).await, "200");
     assert_eq!(script.times(), [0, 1100]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_beyond_all_time_is_no_limit() {
+    let ages = std::time::Duration::MAX;
+    let script = Script::new(|number, _| match number {
+        0 => Act::with(503, &[("retry-after", "99999999999999999999")]),
+        _ => Act::status(200),
+    });
+    let builder = half().attempt_timeout(ages).deadline(ages).max_retry_after(ages).hedge(Hedge::after(ages));
+    let response = ask(&builder.build().layer(script.clone()), get("http://a/", &[])).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(script.seen().len(), 2);
 }
