@@ -69,9 +69,15 @@ async fn harm_a_master(harm: Harm) {
         for (number, owner) in owners.iter().enumerate() {
             let begin = Instant::now();
             let is_hit = hits(&cache, &path(number)).await;
-            assert!(is_hit || *owner == harmed, "{number} in round {round}: the others have nothing to do with it");
             // A look-up and a claim.
             assert!(begin.elapsed() < Duration::from_secs(3), "round {round}: {:?}", begin.elapsed());
+            let is_lost = *owner == harmed;
+            if harm == Harm::Stop && !is_hit && !is_lost {
+                // While a node that hangs is given up, the client may hold up all requests for a moment.
+                until("the others to be reached again", async || hits(&cache, &path(number)).await).await;
+            } else {
+                assert!(is_hit || is_lost, "{number} in round {round}: the others have nothing to do with it");
+            }
         }
     }
 
