@@ -121,6 +121,22 @@ async fn a_key_that_will_have_rested_is_waited_for_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_need_not_rest_is_still_tried_once() {
+    for status in [401, 429] {
+        let script = Script::new(move |_, _| Act::with(status, &[("retry-after", "0")]));
+        ask(&with(&["one", "two"]).attempts(1).build().layer(script.clone()), get("http://a/", &[])).await;
+        assert_eq!(used(&script), ["one", "two"], "{status}");
+    }
+    // Each retry may try them again.
+    let script = Script::new(|_, _| Act::with(429, &[("retry-after", "0")]));
+    ask(&with(&["one", "two"]).build().layer(script.clone()), get("http://a/", &[])).await;
+    assert_eq!(
+        (used(&script), script.now()),
+        (["one", "two", "two", "one", "one", "two"].map(str::to_owned).to_vec(), 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_is_gone_is_not_sent_with_another_key() {
     let script = refusing(401, &["one"]);
     let service = with(&["one", "two"]).max_request_body(1).build().layer(script.clone());
