@@ -65,8 +65,9 @@ where
     if body.is_end_stream() {
         run.body = Some(ReplayBody::buffered(Bytes::new()));
         run.is_whole = true;
-    } else {
-        run.read(buffer(body, shared.settings.max_body).await);
+    } else if let Some(body) = until(run.deadline, pin!(buffer(body, shared.settings.max_body))).await {
+        // If it doesn't come in time, there is no time left to send it.
+        run.read(body);
     }
     run.may_repeat();
     let settings = &shared.settings;
