@@ -4,7 +4,7 @@ use larder::retry::{Backoff, FailureKind, Hedge, Upstream};
 use tower::Layer as _;
 
 use super::words::{MS, SECOND, default_answer, half, noted, problem};
-use crate::support::{Act, Script, ask, channel, get, reply, text};
+use crate::support::{Act, Script, ask, channel, get, reply, request, text};
 
 #[tokio::test(start_paused = true)]
 async fn each_attempt_has_its_time_and_the_waits_come_on_top() {
@@ -49,6 +49,18 @@ async fn the_deadline_ends_the_only_attempt_and_nobody_else_is_asked() {
     assert_eq!(text(ask(&service, get("http://a/", &[])).await).await, "default");
     assert_eq!((script.calls(), script.now(), script.running()), (1, 1000, 0));
     assert_eq!(failures.lock().expect("no panic")[0].kind, FailureKind::DeadlineExceeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_not_waited_for_past_the_deadline() {
+    let script = Script::statuses([200]);
+    let other = Upstream::to("http://b".parse().expect("a URI"));
+    let service = half().deadline(SECOND).fallback(other).build().layer(script.clone());
+    let (feed, body) = channel();
+    feed.data("ab");
+    let response = ask(&service, request("PUT", "http://a/", &[]).map(|_| body)).await;
+    assert_eq!((script.calls(), script.now(), feed.is_dropped()), (0, 1000, true));
+    assert_eq!(problem(response).await.0, 504);
 }
 
 #[tokio::test(start_paused = true)]
