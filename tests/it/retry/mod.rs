@@ -3,6 +3,7 @@
 mod breaker;
 mod budget;
 mod cancel;
+mod connections;
 mod credentials;
 mod handed_on;
 mod hedge;
@@ -11,5 +12,9 @@ mod idempotency;
 mod limits;
 mod request_body;
 mod schedule;
+mod socket_faults;
+mod stack;
 mod stacked;
 mod words;
+//! `RetryFallbackLayer` over scripted origins and real sockets.
+
