@@ -1,5 +1,6 @@
 //! `RetryFallbackLayer` over scripted services.
 
+mod bodies;
 mod breaker;
 mod budget;
 mod cancel;
@@ -15,6 +16,7 @@ mod schedule;
 mod socket_faults;
 mod stack;
 mod stacked;
+mod streams;
 mod words;
 //! `RetryFallbackLayer` over scripted origins and real sockets.
 
