@@ -13,6 +13,7 @@ mod hedge;
 mod hints;
 mod idempotency;
 mod limits;
+mod lookup;
 mod other_upstreams;
 mod request_body;
 mod schedule;
