@@ -8,6 +8,7 @@ mod chain;
 mod chain_end;
 mod connections;
 mod credentials;
+mod crowd;
 mod handed_on;
 mod hedge;
 mod hints;
@@ -15,12 +16,14 @@ mod idempotency;
 mod limits;
 mod lookup;
 mod other_upstreams;
+mod rendered;
 mod request_body;
 mod schedule;
 mod socket_faults;
 mod stack;
 mod stacked;
 mod streams;
+mod under_cache;
 mod words;
 //! `RetryFallbackLayer` over scripted origins and real sockets.
 
