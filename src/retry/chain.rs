@@ -58,6 +58,7 @@ where
                         }
                         Err(bad) => {
                             may_send = self.may_send_again(&bad);
+                            failure.attempts = self.made.all();
                             // What was not asked tells less than what was.
                             if !bad.kind.is_unasked() || failure.kind.is_unasked() {
                                 failure = self.failure(&bad);
