@@ -164,6 +164,21 @@ async fn a_closure_counts_the_attempts_at_other_upstreams_too() {
     assert_eq!(seen.load(Ordering::Relaxed), 5);
 }
 
+/// What the breaker refuses tells nothing new, but what was asked before it did counts.
+#[tokio::test(start_paused = true)]
+async fn a_closure_counts_the_attempts_before_a_breaker_opened() {
+    let layer = quick()
+        .breaker(Breaker::builder().consecutive_failures(4))
+        .fallback(mirror().attempts(9))
+        .fallback(Fallback::answer_with(|_, failure| {
+            assert_eq!((failure.attempts, failure.kind), (3 + 4, FailureKind::Response));
+            Some(sorry("sorry"))
+        }))
+        .build();
+    let answer = sent(&layer.layer(down_but(|| reply(500, &[], empty()))), get("http://a/", &[])).await;
+    assert_eq!(text(answer).await, "sorry");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_default_answer_says_what_it_is_and_forbids_every_cache_to_keep_it() {
     let given = Response::builder().header("cache-control", "public, max-age=60").header("etag", "\"1\"");
