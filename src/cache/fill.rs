@@ -18,6 +18,7 @@ use super::{
     purges::Began,
     shared::Shared,
     slot::Slot,
+    stand_in::told,
     wants::Wants,
 };
 use crate::{
@@ -178,6 +179,7 @@ where
             && let Some(stale) = self.in_place_of_error(now, error)
         {
             self.let_go(false);
+            let stale = if matches!(stand_in, Some(StandIn::Stale { .. })) { told(stale, response) } else { stale };
             return Finished::Response(stale.map(CacheBody::served));
         }
         if let Some(kind) = stand_in {

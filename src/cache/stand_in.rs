@@ -11,7 +11,14 @@ use super::{
     fill::{Fill, Finished, Question},
     keep::passed,
 };
-use crate::{BoxError, entry::StandIn, fingerprint::Fingerprint, policy::Policy, store::Store};
+use crate::{
+    BoxError,
+    entry::StandIn,
+    fingerprint::Fingerprint,
+    header::exchange::{LARDER_ATTEMPTS, LARDER_FALLBACK},
+    policy::Policy,
+    store::Store,
+};
 
 impl<St, F, P> Fill<St, F, P>
 where
@@ -51,4 +58,19 @@ where
         self.let_go(false);
         Finished::Response(passed(parts, body, said))
     }
+}
+
+/// The stale response that a layer inside took for want of a better one, with what that layer says of it.
+pub(super) fn told<A, B>(mut stale: Response<A>, inner: Response<B>) -> Response<A> {
+    let (mut inner, _) = inner.into_parts();
+    for name in [LARDER_ATTEMPTS, LARDER_FALLBACK] {
+        if let Some(value) = inner.headers.remove(&name) {
+            stale.headers_mut().insert(name, value);
+        }
+    }
+    inner.extensions.remove::<StandIn>();
+    // What is said of the cache is said by this one.
+    inner.extensions.extend(std::mem::take(stale.extensions_mut()));
+    *stale.extensions_mut() = inner.extensions;
+    stale
 }
