@@ -9,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use larder::header::cache_status::{CacheStatus, Outcome};
+use larder::{
+    header::cache_status::{CacheStatus, Outcome},
+    retry::{Attempts, FallbackKind},
+};
 
 /// What is known of a request when it comes; `None` if nobody wants to know.
 pub(crate) struct Line {
@@ -41,6 +44,7 @@ struct LogEntry {
     line: Line,
     status: StatusCode,
     cache: Option<CacheStatus>,
+    attempts: Option<Attempts>,
     bytes: u64,
     broken: bool,
 }
@@ -49,7 +53,8 @@ struct LogEntry {
 pub(crate) fn logged<B>(response: Response<B>, line: Option<Line>) -> Response<Logged<B>> {
     let entry = line.map(|line| {
         let cache = response.extensions().get().cloned();
-        Box::new(LogEntry { line, status: response.status(), cache, bytes: 0, broken: false })
+        let attempts = response.extensions().get().copied();
+        Box::new(LogEntry { line, status: response.status(), cache, attempts, bytes: 0, broken: false })
     });
     response.map(|body| Logged { body, entry })
 }
@@ -83,7 +88,7 @@ impl<B: Body<Data = Bytes>> Body for Logged<B> {
 impl<B> PinnedDrop for Logged<B> {
     fn drop(self: Pin<&mut Self>) {
         let Some(entry) = self.project().entry.take() else { return };
-        let LogEntry { line, status, cache, bytes, broken } = *entry;
+        let LogEntry { line, status, cache, attempts, bytes, broken } = *entry;
         let state = match &cache {
             Some(CacheStatus { outcome: Outcome::Hit, .. }) => "hit",
             Some(CacheStatus { collapsed: true, .. }) => "collapsed",
@@ -97,6 +102,8 @@ impl<B> PinnedDrop for Logged<B> {
             path = line.path,
             status = status.as_u16(),
             cache = state,
+            attempts = attempts.map(|attempts| attempts.made),
+            fallback = attempts.and_then(|attempts| attempts.fallback).map(FallbackKind::as_str),
             bytes,
             time = format_args!("{:.3}ms", line.started.elapsed().as_secs_f64() * 1000.0),
             broken,

@@ -1,4 +1,4 @@
-//! The way to the upstream: a pooled client, and what a gateway does to the messages that pass it (RFC 9110 §7.6).
+//! The way to the upstreams: a pooled client, and what a gateway does to the messages that pass it (RFC 9110 §7.6).
 
 use std::{
     error::Error,
@@ -38,19 +38,15 @@ const MAX_FIELDS: usize = 512;
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long the upstream may take to begin an answer; slow models take minutes.
-const HEAD: Duration = Duration::from_secs(600);
-
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 type HttpClient<B> = Client<HttpsConnector<HttpConnector>, B>;
 
-/// Sends requests to the upstream.
+/// Sends requests to whatever upstream their URI names.
 pub(crate) struct Forward<B> {
     shared: Arc<Shared<B>>,
-    peer: Option<SocketAddr>,
     interim: Option<Interim>,
 }
 
@@ -66,6 +62,8 @@ pub(crate) struct Target {
     scheme: Scheme,
     authority: Authority,
     prefix: String,
+    /// Whether there is something before the path, here or at another upstream, that a request must not leave.
+    is_confined: bool,
 }
 
 impl<B> Forward<B>
@@ -73,13 +71,15 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    pub(crate) fn new(upstream: &Uri, profile: Profile) -> anyhow::Result<Self> {
+    /// For requests to the upstream, and to others if it fails.
+    pub(crate) fn new(upstream: &Uri, others: &[&Uri], profile: Profile) -> anyhow::Result<Self> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT));
         let tls = HttpsConnectorBuilder::new();
-        let tls = if upstream.scheme() == Some(&Scheme::HTTPS) {
+        let mut all = others.iter().chain([&upstream]);
+        let tls = if all.any(|url| url.scheme() == Some(&Scheme::HTTPS)) {
             tls.with_native_roots()
                 .context("no certificate authorities are installed; on Debian: apt-get install ca-certificates")?
         } else {
@@ -94,13 +94,9 @@ where
             .pool_timer(TokioTimer::new())
             .http1_max_headers(MAX_FIELDS)
             .build(connector);
-        let target = Target::new(upstream).context("--upstream takes an http:// or https:// URL with a host")?;
-        Ok(Self { shared: Arc::new(Shared { client, target, profile }), peer: None, interim: None })
-    }
-
-    /// The same, for requests of one client.
-    pub(crate) fn for_peer(&self, peer: SocketAddr) -> Self {
-        Self { shared: self.shared.clone(), peer: Some(peer), interim: None }
+        let target =
+            Target::new(upstream, others).context("--upstream takes an http:// or https:// URL with a host")?;
+        Ok(Self { shared: Arc::new(Shared { client, target, profile }), interim: None })
     }
 
     /// The same, for a request whose client hears of interim responses.
@@ -114,16 +110,23 @@ where
 }
 
 impl Target {
-    fn new(upstream: &Uri) -> Option<Self> {
+    fn new(upstream: &Uri, others: &[&Uri]) -> Option<Self> {
         let prefix = upstream.path().trim_end_matches('/').to_owned();
-        Some(Self { scheme: upstream.scheme()?.clone(), authority: upstream.authority()?.clone(), prefix })
+        let is_confined = others.iter().chain([&upstream]).any(|url| !matches!(url.path(), "" | "/"));
+        let (scheme, authority) = (upstream.scheme()?.clone(), upstream.authority()?.clone());
+        Some(Self { scheme, authority, prefix, is_confined })
+    }
+
+    /// What stands before each path.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// The upstream's URI for a request's path and query; `None` if the request has none that could be forwarded, or leaves what
     /// stands before each path.
     pub(crate) fn uri(&self, request: Uri) -> Option<Uri> {
         let path = request.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        if !self.prefix.is_empty() && path.path().split('/').any(climbs) {
+        if self.is_confined && path.path().split('/').any(climbs) {
             return None;
         }
         let path =
@@ -139,7 +142,7 @@ fn climbs(segment: &str) -> bool {
 
 impl<B> Clone for Forward<B> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), peer: self.peer, interim: self.interim.clone() }
+        Self { shared: self.shared.clone(), interim: self.interim.clone() }
     }
 }
 
@@ -174,7 +177,6 @@ where
         let received = head.version;
         hop_by_hop::remove(&mut head.headers);
         join_cookies(&mut head.headers);
-        self.forwarded(&mut head.headers);
         head.headers.append(VIA, via(received));
         if identity {
             head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -186,8 +188,12 @@ where
                 interim.send(response.status(), response.headers());
             });
         }
-        let sent = tokio::time::timeout(HEAD, self.shared.client.request(request));
-        let mut response = sent.await.map_err(|_| Failure::timeout())?.map_err(Failure::new)?;
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let mut response = self.shared.client.request(request).await.map_err(|error| {
+            let failure = Failure::new(error);
+            tracing::warn!(target: "proxy", host, error = &failure as &dyn Error, "the upstream failed");
+            failure
+        })?;
         let received = response.version();
         hop_by_hop::remove(response.headers_mut());
         if varies_by_client(response.headers()) {
@@ -197,29 +203,29 @@ where
         *response.version_mut() = Version::HTTP_11;
         Ok(response)
     }
+}
 
-    /// Says who asked for what. The client's `Host` becomes `X-Forwarded-Host`; the upstream gets its own, from the URI. What the
-    /// client says of itself in these fields is not passed, but for `X-Forwarded-For`, which is added to: no proxy in front is
-    /// trusted, and the answer may depend on what is not in its key.
-    fn forwarded(&self, headers: &mut HeaderMap) {
-        headers.remove(FORWARDED);
-        headers.remove(X_FORWARDED_HOST);
-        if let Some(host) = headers.remove(HOST) {
-            headers.insert(X_FORWARDED_HOST, host);
-        }
-        if let Some(peer) = self.peer {
-            let mut hops: Vec<u8> = Vec::new();
-            for value in headers.get_all(&X_FORWARDED_FOR) {
-                hops.extend_from_slice(value.as_bytes());
-                hops.extend_from_slice(b", ");
-            }
-            hops.extend_from_slice(peer.ip().to_canonical().to_string().as_bytes());
-            if let Ok(value) = HeaderValue::from_bytes(&hops) {
-                headers.insert(X_FORWARDED_FOR, value);
-            }
-        }
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+/// Says who asked for what, to whatever upstream. The client's `Host` becomes `X-Forwarded-Host`; an upstream gets its own, from
+/// the URI. What the client says of itself in these fields is not passed, but for `X-Forwarded-For`, which is added to: no proxy
+/// in front is trusted, and the answer may depend on what is not in its key.
+pub(crate) fn introduce<B>(mut request: Request<B>, peer: SocketAddr) -> Request<B> {
+    let headers = request.headers_mut();
+    headers.remove(FORWARDED);
+    headers.remove(X_FORWARDED_HOST);
+    if let Some(host) = headers.remove(HOST) {
+        headers.insert(X_FORWARDED_HOST, host);
     }
+    let mut hops: Vec<u8> = Vec::new();
+    for value in headers.get_all(&X_FORWARDED_FOR) {
+        hops.extend_from_slice(value.as_bytes());
+        hops.extend_from_slice(b", ");
+    }
+    hops.extend_from_slice(peer.ip().to_canonical().to_string().as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(&hops) {
+        headers.insert(X_FORWARDED_FOR, value);
+    }
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    request
 }
 
 /// Whether a response depends on what the proxy says of the client rather than on what the client sent: to everyone behind the
@@ -254,7 +260,7 @@ fn via(version: Version) -> HeaderValue {
 /// The upstream could not be asked, or didn't answer.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    source: Option<hyper_util::client::legacy::Error>,
+    source: hyper_util::client::legacy::Error,
     timeout: bool,
 }
 
@@ -268,11 +274,12 @@ impl Failure {
                 .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut);
             cause = error.source();
         }
-        Self { source: Some(source), timeout }
+        Self { source, timeout }
     }
 
-    fn timeout() -> Self {
-        Self { source: None, timeout: true }
+    /// Whether there was no connection on which anything could have been sent.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.source.is_connect()
     }
 
     /// 504 if the upstream took too long, 502 for all else.
@@ -282,10 +289,12 @@ impl Failure {
 
     /// What the client may know.
     pub(crate) fn detail(&self) -> &'static str {
-        match &self.source {
-            _ if self.timeout => "the upstream did not answer in time",
-            Some(source) if source.is_connect() => "the upstream could not be reached",
-            Some(_) | None => "the upstream broke off, or sent what is not HTTP",
+        if self.timeout {
+            "the upstream did not answer in time"
+        } else if self.source.is_connect() {
+            "the upstream could not be reached"
+        } else {
+            "the upstream broke off, or sent what is not HTTP"
         }
     }
 }
@@ -298,6 +307,6 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+        Some(&self.source)
     }
 }

@@ -9,14 +9,18 @@
 //!
 //! 1. `server`: accepts connections (HTTP/1.1 and h2c), writes a line to the log for each request, shuts down gracefully.
 //! 2. `larder::CacheLayer`: answers what is kept.
-//! 3. `forward`: sends the rest to the upstream, and makes a message of what it sends into one of the proxy's own.
+//! 3. `larder::RetryFallbackLayer`, as `retry` sets it up: tries again what is worth it, and falls back if that doesn't help.
+//! 4. `forward`: sends the rest to the upstream, and makes a message of what it sends into one of the proxy's own.
 
 mod access_log;
+mod default_response;
 mod demo;
+mod fallback;
 mod forward;
 mod interim;
 mod options;
 mod problem;
+mod retry;
 mod server;
 mod stores;
 
@@ -34,8 +38,10 @@ use tokio::runtime;
 use tracing_subscriber::EnvFilter;
 
 use self::{
+    fallback::FallbackUrl,
     forward::Forward,
     options::{Options, Profile},
+    server::Stack,
 };
 
 fn main() -> ExitCode {
@@ -84,10 +90,10 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         Some(upstream) => upstream.clone(),
         None => demo::start().await.context("the demo upstream could not be started")?.url().parse()?,
     };
-    if upstream.authority().is_some_and(|authority| authority.as_str() == address.to_string()) {
-        anyhow::bail!("--upstream {upstream} is where the proxy itself listens; take another address for one of them");
-    }
-    let forward = Forward::new(&upstream, options.profile)?;
+    fallback::check(&upstream, &options.fallback, address)?;
+    let others: Vec<_> = options.fallback.iter().map(FallbackUrl::url).collect();
+    let forward = Forward::new(&upstream, &others, options.profile)?;
+    let prefix = forward.target().prefix().to_owned();
     let store = stores::open(&options.store, &options.stores())?;
     eprintln!("listening on http://{address}");
     if options.demo {
@@ -103,7 +109,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .max_body(options.max_body)
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
-            server::run(listener, cache, forward).await
+            server::run(listener, Stack { cache, retry: retry::llm(options, &prefix)? }, forward).await
         }
         Profile::Http => {
             let policy = Rfc9111::shared()
@@ -115,7 +121,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .max_body(options.max_body)
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
-            server::run(listener, cache, forward).await
+            server::run(listener, Stack { cache, retry: retry::http(options, &prefix)? }, forward).await
         }
     }
 }

@@ -14,7 +14,11 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use crate::stores::{self, StoreUrl};
+use crate::{
+    default_response::DefaultResponse,
+    fallback::{self, FallbackUrl},
+    stores::{self, StoreUrl},
+};
 
 /// A caching reverse proxy for LLM APIs and plain HTTP.
 #[derive(Debug, Parser)]
@@ -31,6 +35,35 @@ pub(crate) struct Options {
     /// Where to listen; port 0 takes a free one
     #[arg(long, env = "LARDER_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = address)]
     pub(crate) listen: SocketAddr,
+
+    /// How many more tries a request gets after the first, if it failed in a way that may pass; 0 for none
+    #[arg(long, env = "LARDER_RETRIES", value_name = "N", default_value = "2", value_parser = retries)]
+    pub(crate) retries: u32,
+
+    /// How long a try may take until its answer begins
+    #[arg(long, env = "LARDER_ATTEMPT_TIMEOUT", value_name = "TIME", default_value = "10m", value_parser = positive_time)]
+    pub(crate) attempt_timeout: Duration,
+
+    /// How long all tries of a request may take together, with the waits between them and those at other upstreams, until its
+    /// answer begins; `none`: as long as it takes
+    #[arg(long, env = "LARDER_DEADLINE", value_name = "TIME", default_value = "none", value_parser = deadline)]
+    pub(crate) deadline: Limit,
+
+    // Not a doc comment, for the sake of the URL.
+    #[arg(
+        help = "Whom to ask when the upstream fails, such as https://mirror.example; several are asked in turn, in the environment with spaces between. After the URL, with commas: model=NAME, the model to ask for there; key-env=VARIABLE, the environment variable with the bearer token for it; client-credentials, to send the client's own credentials there (they are not sent by default)",
+        long,
+        env = "LARDER_FALLBACK",
+        value_name = "URL[,OPTION]",
+        value_delimiter = ' ',
+        hide_env_values = true
+    )]
+    pub(crate) fallback: Vec<FallbackUrl>,
+
+    /// A JSON file with what to answer when nobody else does: `status` (200 by default), `headers` (an object), and `body` (a
+    /// string, or any other JSON, which is sent as such)
+    #[arg(long, env = "LARDER_DEFAULT_RESPONSE", value_name = "FILE", value_parser = DefaultResponse::read)]
+    pub(crate) default_response: Option<DefaultResponse>,
 
     /// What is cached: `http`, GET and HEAD as RFC 9111 has it for a shared cache; `llm`, besides that, POSTs to generation
     /// endpoints, by their body and per credential
@@ -140,6 +173,9 @@ fn discreet(mut error: clap::Error) -> clap::Error {
     if flag.starts_with("--store <") || value.contains('@') {
         error.insert(ContextKind::InvalidValue, ContextValue::String(stores::shown(&value)));
     }
+    if flag.starts_with("--fallback ") || flag.starts_with("--upstream ") && value.contains('?') {
+        error.insert(ContextKind::InvalidValue, ContextValue::String(fallback::shown(&value)));
+    }
     if !flag.starts_with('-') && flag.contains('@') {
         error.insert(ContextKind::InvalidArg, ContextValue::String(stores::shown(&flag)));
     }
@@ -157,7 +193,12 @@ pub(crate) enum Profile {
 
 fn upstream(text: &str) -> Result<Uri, String> {
     let takes = "takes an http:// or https:// URL with a host and no query, such as https://api.openai.com";
-    let uri: Uri = text.parse().map_err(|error| format!("{takes}; {error}"))?;
+    web_url(text).map_err(|error| format!("{takes}{error}"))
+}
+
+/// A URL with a host, and with nothing in it that is secret or for one request. The error is what else there is to say.
+pub(crate) fn web_url(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|error| format!("; {error}"))?;
     let web = uri.scheme() == Some(&Scheme::HTTP) || uri.scheme() == Some(&Scheme::HTTPS);
     // A port that is out of range reads as none, with its digits left in.
     let port = |authority: &Authority| {
@@ -166,7 +207,7 @@ fn upstream(text: &str) -> Result<Uri, String> {
     };
     let plain = uri.query().is_none()
         && uri.authority().is_some_and(|authority| !authority.as_str().contains('@') && port(authority));
-    if web && plain && uri.host().is_some_and(|host| !host.is_empty()) { Ok(uri) } else { Err(takes.into()) }
+    if web && plain && uri.host().is_some_and(|host| !host.is_empty()) { Ok(uri) } else { Err(String::new()) }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -182,6 +223,23 @@ fn time(text: &str) -> Result<Duration, String> {
 fn positive_time(text: &str) -> Result<Duration, String> {
     let above_zero = time(text).ok().filter(|time| !time.is_zero());
     above_zero.ok_or_else(|| "takes a time above zero and of at most a hundred years, such as 50ms, 90s or 24h".into())
+}
+
+/// A time, or no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit(pub(crate) Option<Duration>);
+
+fn deadline(text: &str) -> Result<Limit, String> {
+    if text == "none" {
+        return Ok(Limit(None));
+    }
+    let takes = "takes a time above zero and of at most a hundred years, such as 30s or 5m, or none";
+    positive_time(text).map(|time| Limit(Some(time))).map_err(|_| takes.into())
+}
+
+fn retries(text: &str) -> Result<u32, String> {
+    let count = text.parse().ok().filter(|count| (0..=100).contains(count));
+    count.ok_or_else(|| "takes a number from 0, for none, to 100".into())
 }
 
 pub(crate) fn size(text: &str) -> Result<u64, String> {

@@ -14,16 +14,22 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use larder::{
-    CacheLayer, body::ReplayBody, cache::CacheBody, fingerprint::Fingerprint, header::hop_by_hop, policy::Policy,
+    CacheLayer, RetryFallbackLayer,
+    body::ReplayBody,
+    cache::CacheBody,
+    fingerprint::Fingerprint,
+    header::hop_by_hop,
+    policy::Policy,
+    retry::{Classify, RetryBody},
     store::Store,
 };
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpListener, signal::unix, sync::watch};
-use tower::{Layer as _, Service as _};
+use tower::{Layer as _, Service as _, ServiceExt as _};
 
 use crate::{
     access_log::{Line, Logged, logged},
-    forward::{Failure, Forward},
+    forward::{Failure, Forward, introduce},
     interim::{Side, Wire},
     problem,
 };
@@ -37,8 +43,21 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-type Upstream = Forward<ReplayBody<Incoming>>;
-type ResponseBody = Logged<Either<CacheBody<Incoming>, Full<Bytes>>>;
+/// Each layer above it may have read the client's body.
+type Upstream = Forward<ReplayBody<ReplayBody<Incoming>>>;
+type ResponseBody = Logged<Either<CacheBody<RetryBody<Incoming>>, Full<Bytes>>>;
+
+/// The layers in front of the upstreams.
+pub(crate) struct Stack<St, F, P, C> {
+    pub(crate) cache: CacheLayer<St, F, P>,
+    pub(crate) retry: RetryFallbackLayer<C>,
+}
+
+impl<St, F, P, C> Clone for Stack<St, F, P, C> {
+    fn clone(&self) -> Self {
+        Self { cache: self.cache.clone(), retry: self.retry.clone() }
+    }
+}
 
 pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
@@ -50,15 +69,16 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves until SIGTERM or SIGINT comes, and then until the running requests have ended; a second signal ends them.
-pub(crate) async fn run<St, F, P>(
+pub(crate) async fn run<St, F, P, C>(
     listener: TcpListener,
-    cache: CacheLayer<St, F, P>,
+    stack: Stack<St, F, P, C>,
     forward: Upstream,
 ) -> anyhow::Result<()>
 where
     St: Store,
     F: Fingerprint,
     P: Policy,
+    C: Classify<Failure>,
 {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -90,9 +110,10 @@ where
         }
         let own: Arc<[_]> = stream.local_addr().map(own_names).unwrap_or_default().into();
         let (stream, side) = Wire::new(stream);
-        let (cache, upstream) = (cache.clone(), forward.for_peer(peer));
-        let service =
-            service_fn(move |request| answer(cache.clone(), upstream.clone(), side.clone(), own.clone(), request));
+        let (stack, upstream) = (stack.clone(), forward.clone());
+        let service = service_fn(move |request| {
+            answer(stack.clone(), upstream.clone(), peer, side.clone(), own.clone(), request)
+        });
         let (builder, watcher, mut stopping) = (builder.clone(), graceful.watcher(), stopping.clone());
         tokio::spawn(async move {
             // What tells the two versions apart has no timer of its own.
@@ -121,9 +142,10 @@ where
     Ok(())
 }
 
-async fn answer<St, F, P>(
-    cache: CacheLayer<St, F, P>,
+async fn answer<St, F, P, C>(
+    stack: Stack<St, F, P, C>,
     upstream: Upstream,
+    peer: SocketAddr,
     side: Arc<Side>,
     own: Arc<[HeaderValue]>,
     mut request: Request<Incoming>,
@@ -132,6 +154,7 @@ where
     St: Store,
     F: Fingerprint,
     P: Policy,
+    C: Classify<Failure>,
 {
     let line = Line::begin(&request);
     let response = match admit(&upstream, &own, &mut request) {
@@ -140,7 +163,8 @@ where
             // A client that speaks HTTP/1.1 hears of interim responses.
             let tells = request.version() == Version::HTTP_11;
             let upstream = if tells { upstream.telling(side.begin()) } else { upstream };
-            let (mut asked, mut held) = (pin!(cache.layer(upstream).call(request)), None);
+            let upstreams = stack.retry.layer(upstream).map_request(move |request| introduce(request, peer));
+            let (mut asked, mut held) = (pin!(stack.cache.layer(upstreams).call(request)), None);
             match poll_fn(|cx| side.poll_answer(asked.as_mut(), &mut held, cx)).await {
                 Ok(response) => response.map(Either::Left),
                 Err(failure) => failed(&failure).map(Either::Right),
@@ -199,6 +223,5 @@ fn bad_request(detail: &str) -> Box<Response<Full<Bytes>>> {
 }
 
 fn failed(failure: &Failure) -> Response<Full<Bytes>> {
-    tracing::warn!(target: "proxy", error = failure as &dyn std::error::Error, "the upstream failed");
     problem::response(failure.status(), failure.detail())
 }

@@ -104,7 +104,7 @@ async fn a_stream_without_its_last_event_is_not_kept() {
     let ends: [&[&str]; 4] = [
         &EVENTS[..2],
         &EVENTS[..3],
-        &["data: {\"error\":{\"message\":\"overloaded\"}}\n\n"],
+        &[EVENTS[0], "data: {\"error\":{\"message\":\"overloaded\"}}\n\n"],
         &[EVENTS[0], EVENTS[1], "data: {\"id\":\"1\",\"cho"],
     ];
     let origin = Origin::answering(move |_, number| {

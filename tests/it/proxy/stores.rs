@@ -1,8 +1,9 @@
 //! What `--store` takes, and what is said about the rest.
 
-use std::{env, fs, path::PathBuf, process};
+use std::env;
 
 use super::{
+    file::File,
     fleet::{ask, kept},
     llm::CHAT,
     message::{post_json, response},
@@ -15,27 +16,6 @@ use crate::support::redis::{Server, Tls};
 const GOOD: [&str; 2] = ["--upstream=http://127.0.0.1:9", "--listen=127.0.0.1:0"];
 const SECRET: &str = "s3cret";
 
-/// A file that is gone with the test.
-struct File(PathBuf);
-
-impl File {
-    fn with(name: &str, text: &str) -> Self {
-        let path = env::temp_dir().join(format!("larder-{}-{name}", process::id()));
-        fs::write(&path, text).expect("a file can be written");
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("a path of text")
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 async fn ended(args: &[&str], environment: &[(&str, &str)]) -> Ended {
     let args: Vec<_> = GOOD.iter().chain(args).copied().collect();
     run(&args, environment).await
@@ -43,8 +23,7 @@ async fn ended(args: &[&str], environment: &[(&str, &str)]) -> Ended {
 
 #[tokio::test]
 async fn what_stores_cannot_be_made_of_ends_the_program_before_it_serves() {
-    let (keys, none, pem) =
-        (File::with("keys", "abc\n"), File::with("no-keys", " \n"), File::with("no-pem", "not PEM\n"));
+    let (keys, none, pem) = (File::with("abc\n"), File::with(" \n"), File::with("not PEM\n"));
     let missing = env::temp_dir().join("larder-no-such-file");
     let missing = missing.to_str().expect("a path of text");
     let redis = "--store=redis://127.0.0.1:9";
@@ -78,7 +57,7 @@ async fn what_stores_cannot_be_made_of_ends_the_program_before_it_serves() {
 
 #[tokio::test]
 async fn a_keys_content_is_not_said() {
-    let keys = File::with("wrong-keys", &format!("{}{SECRET}\n", "ab".repeat(29)));
+    let keys = File::with(&format!("{}{SECRET}\n", "ab".repeat(29)));
     let Ended { code, errors, .. } = ended(&["--store=redis://127.0.0.1:9", "--store-keys", keys.path()], &[]).await;
     assert!(code.is_some_and(|code| code != 0), "{errors}");
     assert!(errors.contains("--store-keys") && !errors.contains(SECRET) && !errors.contains("abab"), "{errors}");
@@ -178,9 +157,8 @@ async fn entries_lie_in_redis_under_the_prefix_and_closed_by_the_keys() {
     .await;
     let tls = Tls::start().await;
     let [old, new, both] =
-        [("old", "1".repeat(64)), ("new", "2".repeat(64)), ("both", "2".repeat(64) + "\n" + &"1".repeat(64))]
-            .map(|(name, text)| File::with(name, &text));
-    let ca = File::with("ca", tls.ca_pem());
+        ["1".repeat(64), "2".repeat(64), "2".repeat(64) + "\n" + &"1".repeat(64)].map(|text| File::with(&text));
+    let ca = File::with(tls.ca_pem());
     let store = format!("--store={}", tls.url());
     let start = async |keys: Option<&File>| {
         let mut args =
