@@ -97,7 +97,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let store = stores::open(&options.store, &options.stores())?;
     eprintln!("listening on http://{address}");
     if options.demo {
-        println!("{}", demo::curl_lines(address));
+        println!("{}", demo::curl_lines(address, options.default_response.is_some()));
     }
     match options.profile {
         Profile::Llm => {

@@ -19,7 +19,11 @@ use http::{Extensions, HeaderName, HeaderValue, request::Parts};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{failure::Failure, fault::Fault};
+use super::{
+    failure::Failure,
+    fault::{Fault, Wish},
+    tally::Tally,
+};
 
 const CALL: HeaderName = HeaderName::from_static("x-demo-call");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -27,20 +31,27 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a call with [`Fault::Slow`] waits for its first token.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// Which call this is, counted from 1.
-#[derive(Clone, Copy, Debug)]
-struct Number(u64);
+/// What the demo remembers.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    calls: AtomicU64,
+    failed: Tally,
+}
+
+/// Which call this is, counted from 1, and what came before it.
+#[derive(Clone, Debug, Default)]
+struct Number(u64, Arc<Memory>);
 
 impl Number {
-    fn of(extensions: &Extensions) -> u64 {
-        extensions.get().map_or(0, |Self(number)| *number)
+    fn of(extensions: &Extensions) -> Self {
+        extensions.get().cloned().unwrap_or_default()
     }
 }
 
 /// Middleware that numbers every call, answered or refused.
-pub(super) async fn number(State(calls): State<Arc<AtomicU64>>, mut request: Request, next: Next) -> Response {
-    let number = calls.fetch_add(1, Ordering::Relaxed) + 1;
-    request.extensions_mut().insert(Number(number));
+pub(super) async fn number(State(memory): State<Arc<Memory>>, mut request: Request, next: Next) -> Response {
+    let number = memory.calls.fetch_add(1, Ordering::Relaxed) + 1;
+    request.extensions_mut().insert(Number(number, memory));
     let mut response = next.run(request).await;
     let id = HeaderValue::from_str(&format!("req_demo{number:08}")).expect("ASCII letters and digits");
     response.headers_mut().insert(REQUEST_ID, id);
@@ -65,10 +76,17 @@ impl Call {
     ///
     /// When the call asked to be refused, or asked for a fault that does not exist.
     pub(super) fn new(parts: &Parts, model: &str, content: &[u8]) -> Result<Self, Failure> {
-        let number = Number::of(&parts.extensions);
-        let fault = Fault::of_headers(&parts.headers)
-            .map_err(|message| Failure::invalid(None, message))?
-            .or_else(|| Fault::of_model(model));
+        let Number(number, memory) = Number::of(&parts.extensions);
+        let invalid = |message| Failure::invalid(None, message);
+        let wish = match Wish::of_headers(&parts.headers).map_err(invalid)? {
+            Some(wish) => Some(wish),
+            None => Wish::of_model(model).map_err(invalid)?,
+        };
+        let is_due = |wish: &Wish| match wish.times {
+            Some(times) => memory.failed.fails(seed(&(parts.method.as_str(), parts.uri.path(), model, content)), times),
+            None => true,
+        };
+        let fault = wish.filter(is_due).map(|wish| wish.fault);
         if let Some(failure) = fault.and_then(|fault| Failure::asked_for(fault, number)) {
             return Err(failure);
         }
@@ -88,8 +106,12 @@ impl Call {
 
     /// Waits until the answer begins: `usual`, or longer for a call that asked for it.
     pub(super) async fn wait(&self, usual: Duration) {
-        let wait = if self.fault == Some(Fault::Slow) { SLOW } else { usual };
-        tokio::time::sleep(wait).await;
+        match self.fault {
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Reset) => {}
+            Some(Fault::Slow) => tokio::time::sleep(SLOW).await,
+            _ => tokio::time::sleep(usual).await,
+        }
     }
 }
 

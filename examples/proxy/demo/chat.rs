@@ -137,7 +137,7 @@ impl Chunks<'_> {
         }
         events.push_done();
         events.play(self.call, |events| {
-            events.push(&Failure::mid_stream(self.call.number).openai());
+            events.push(&Failure::in_stream(self.call.number).openai());
         })
     }
 }

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::fault::Fault;
 
+/// How OpenAI names what is used up.
+const USED_UP: &str = "insufficient_quota";
+
 /// Why a call got no answer.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -73,7 +76,13 @@ impl Failure {
                 StatusCode::TOO_MANY_REQUESTS,
                 "requests",
                 Some("rate_limit_exceeded"),
-                "Rate limit reached for requests. Limit: 60 / min. Please try again in 2s.",
+                "Rate limit reached for requests. Limit: 60 / min. Please try again in 1.5s.",
+            ),
+            Fault::Quota => (
+                StatusCode::TOO_MANY_REQUESTS,
+                USED_UP,
+                Some(USED_UP),
+                "You exceeded your current quota, please check your plan and billing details.",
             ),
             Fault::Overload => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -87,13 +96,24 @@ impl Failure {
                 None,
                 "The server had an error while processing your request. Sorry about that!",
             ),
-            Fault::Cut | Fault::ErrorEvent | Fault::Length | Fault::Slow => return None,
+            Fault::Reset
+            | Fault::Hang
+            | Fault::Cut
+            | Fault::ErrorFirst
+            | Fault::ErrorEvent
+            | Fault::Length
+            | Fault::Slow => return None,
         };
         Some(Self { status, message: format!("{message} (demo call #{number})"), kind, param: None, code })
     }
 
-    /// The error that a stream carries when it fails half-way through call `number`.
-    pub(super) fn mid_stream(number: u64) -> Self {
+    /// Whether there is nothing to be had until somebody pays.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.kind == USED_UP
+    }
+
+    /// The error that a stream carries when it fails in call `number`.
+    pub(super) fn in_stream(number: u64) -> Self {
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             message: format!("The server had an error while answering. (demo call #{number})"),
@@ -121,14 +141,15 @@ impl IntoResponse for Failure {
         const LIMITS: [(&str, &str); 6] = [
             ("x-ratelimit-limit-requests", "60"),
             ("x-ratelimit-remaining-requests", "0"),
-            ("x-ratelimit-reset-requests", "2s"),
+            ("x-ratelimit-reset-requests", "1.5s"),
             ("x-ratelimit-limit-tokens", "150000"),
             ("x-ratelimit-remaining-tokens", "149984"),
             ("x-ratelimit-reset-tokens", "6ms"),
         ];
-        if self.status == StatusCode::TOO_MANY_REQUESTS {
+        if self.status == StatusCode::TOO_MANY_REQUESTS && !self.is_used_up() {
             let limits = LIMITS.map(|(name, value)| (HeaderName::from_static(name), value));
-            (self.status, [(RETRY_AFTER, "2")], limits, Json(self.openai())).into_response()
+            let after = [(RETRY_AFTER, "2"), (HeaderName::from_static("retry-after-ms"), "1500")];
+            (self.status, after, limits, Json(self.openai())).into_response()
         } else {
             (self.status, Json(self.openai())).into_response()
         }

@@ -99,7 +99,7 @@ fn stream(call: &Call, answer: &Answer, input: usize) -> Response {
     }));
     events.push_named(&json!({ "type": "message_stop" }));
     events.play(call, |events| {
-        events.push_named(&Refusal(Failure::mid_stream(call.number)).anthropic());
+        events.push_named(&Refusal(Failure::in_stream(call.number)).anthropic());
     })
 }
 
@@ -108,14 +108,21 @@ fn stream(call: &Call, answer: &Answer, input: usize) -> Response {
 pub(super) struct Refusal(Failure);
 
 impl Refusal {
+    fn status(&self) -> StatusCode {
+        if self.0.is_used_up() { StatusCode::BAD_REQUEST } else { self.0.status }
+    }
+
     fn anthropic(&self) -> Value {
-        let kind = match self.0.status {
+        let kind = match self.status() {
             StatusCode::BAD_REQUEST => "invalid_request_error",
             StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
             StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
             _ => "api_error",
         };
-        json!({ "type": "error", "error": { "type": kind, "message": self.0.message } })
+        // Anthropic has no name for it, but this sentence.
+        let used_up = "Your credit balance is too low to access the Anthropic API.";
+        let message = if self.0.is_used_up() { used_up } else { &self.0.message };
+        json!({ "type": "error", "error": { "type": kind, "message": message } })
     }
 }
 
@@ -129,7 +136,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         const LIMITS: [(&str, &str); 2] =
             [("anthropic-ratelimit-requests-limit", "60"), ("anthropic-ratelimit-requests-remaining", "0")];
-        let status = self.0.status;
+        let status = self.status();
         if status == StatusCode::TOO_MANY_REQUESTS {
             let limits = LIMITS.map(|(name, value)| (HeaderName::from_static(name), value));
             (status, [(RETRY_AFTER, "2")], limits, Json(self.anthropic())).into_response()

@@ -6,7 +6,7 @@
 //! whose number has not gone up never reached this server.
 //!
 //! It fails on demand: ask for the model `demo-429`, or send `x-demo-fault: 429`, and so on for every
-//! [`Fault`](fault::Fault).
+//! [`Fault`](fault::Fault). `demo-429*2` and `x-demo-fault: 429*2` fail twice for the same request, and then answer it.
 
 mod answer;
 mod call;
@@ -20,11 +20,12 @@ mod models;
 mod playback;
 mod prompt;
 mod responses;
+mod tally;
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
 };
 
 use axum::{
@@ -76,7 +77,7 @@ pub(crate) async fn start() -> io::Result<DemoUpstream> {
     Ok(DemoUpstream { address })
 }
 
-/// The demo's routes, with a call counter that starts at nought.
+/// The demo's routes, with a memory of their own.
 pub(crate) fn router() -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::create))
@@ -89,15 +90,18 @@ pub(crate) fn router() -> Router {
         .fallback(Failure::unknown_path)
         .method_not_allowed_fallback(Failure::wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
-        .layer(middleware::from_fn_with_state(Arc::new(AtomicU64::new(0)), call::number))
+        .layer(middleware::from_fn_with_state(Arc::<call::Memory>::default(), call::number))
 }
 
-/// Three commands to copy, for a proxy that listens at `proxy` and forwards to the demo.
-pub(crate) fn curl_lines(proxy: SocketAddr) -> String {
+/// Commands to copy, for a proxy that listens at `proxy` and forwards to the demo.
+pub(crate) fn curl_lines(proxy: SocketAddr, has_default: bool) -> String {
     let url = format!("http://{}/v1/chat/completions", reachable(proxy));
     let show = r"-w '\n%{http_code} in %{time_total}s  cache-status: %header{cache-status}\n'";
+    let tell = r"-w '\n%{http_code} in %{time_total}s  attempts: %header{larder-attempts}  fallback: %header{larder-fallback}  cache-status: %header{cache-status}\n'";
     let json = "-H 'content-type: application/json'";
+    let fail = "-H 'cache-control: max-age=0' -H 'x-demo-fault: 503'";
     let ask = r#""messages":[{"role":"user","content":"What is a larder?"}]"#;
+    let last = if has_default { "the default answer" } else { "a problem that says what to do" };
     format!(
         "# run it twice: the second answer comes from the larder\n\
          curl -s {show} {url} {json} -d '{{\"model\":\"demo\",{ask}}}'\n\
@@ -105,8 +109,17 @@ pub(crate) fn curl_lines(proxy: SocketAddr) -> String {
          # streamed; run it twice: the second answer comes from the larder\n\
          curl -sN {show} {url} {json} -d '{{\"model\":\"demo\",\"stream\":true,{ask}}}'\n\
          \n\
-         # run it twice: a 429 passes through and is never kept, so the call's number goes up\n\
-         curl -s {show} {url} {json} -d '{{\"model\":\"demo-429\",{ask}}}'\n"
+         # the upstream fails twice: the third try is answered\n\
+         curl -s {tell} {url} {json} -d '{{\"model\":\"demo-503*2\",{ask}}}'\n\
+         \n\
+         # asked anew, and every try fails: the answer to the first command stands in\n\
+         curl -s {tell} {url} {json} {fail} -d '{{\"model\":\"demo\",{ask}}}'\n\
+         \n\
+         # every try fails, and nothing is kept: {last}\n\
+         curl -s {tell} {url} {json} -d '{{\"model\":\"demo-503\",{ask}}}'\n\
+         \n\
+         # a quota that is used up: not tried again\n\
+         curl -s {tell} {url} {json} -d '{{\"model\":\"demo-quota\",{ask}}}'\n"
     )
 }
 

@@ -9,7 +9,12 @@ use axum::{
 use http::header::CACHE_CONTROL;
 use serde_json::{Value, json};
 
-use super::{call::Call, failure::Failure, fault::Fault, playback};
+use super::{
+    call::Call,
+    failure::Failure,
+    fault::{Fault, Wish},
+    playback,
+};
 
 /// The names are for show: every endpoint answers to any model's name.
 const MODELS: [&str; 6] =
@@ -27,7 +32,7 @@ pub(super) async fn list(request: Request) -> Result<Response, Failure> {
 
 pub(super) async fn retrieve(Path(id): Path<String>, request: Request) -> Result<Response, Failure> {
     let response = reply(request, &id, &describe(&id)).await?;
-    if MODELS.contains(&id.as_str()) || Fault::of_model(&id).is_some() {
+    if MODELS.contains(&id.as_str()) || Wish::of_model(&id).is_ok_and(|wish| wish.is_some()) {
         Ok(response)
     } else {
         Err(Failure::unknown_model(&id))

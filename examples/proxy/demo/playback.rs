@@ -30,11 +30,10 @@ struct Frame {
 pub(super) fn json(call: &Call, writing: Duration, value: &Value) -> Response {
     // Pretty, as OpenAI's are: a newcomer reads it in a terminal.
     let mut bytes = Bytes::from(format!("{value:#}\n"));
-    let is_cut = call.fault == Some(Fault::Cut);
-    if is_cut {
+    if call.fault == Some(Fault::Cut) {
         bytes.truncate(bytes.len() / 2);
     }
-    body("application/json", vec![Frame { pause: writing, bytes }], is_cut)
+    body(call, "application/json", vec![Frame { pause: writing, bytes }])
 }
 
 /// A stream of server-sent events, written down before it is played.
@@ -80,19 +79,27 @@ impl Events {
     /// The answer that plays the events; `fail` writes the error event, if the call asked for one.
     pub(super) fn play(mut self, call: &Call, fail: impl FnOnce(&mut Self)) -> Response {
         let is_cut = call.fault == Some(Fault::Cut);
-        let carries_error = call.fault == Some(Fault::ErrorEvent);
-        if is_cut || carries_error {
+        let carries_error = matches!(call.fault, Some(Fault::ErrorEvent | Fault::ErrorFirst));
+        if call.fault == Some(Fault::ErrorFirst) {
+            self.frames.clear();
+        } else if is_cut || carries_error {
             self.frames.truncate(self.frames.len() / 2);
         }
         if carries_error {
             self.pause(call);
             fail(&mut self);
         }
-        body("text/event-stream; charset=utf-8", self.frames, is_cut)
+        body(call, "text/event-stream; charset=utf-8", self.frames)
     }
 }
 
-fn body(content_type: &'static str, frames: Vec<Frame>, is_cut: bool) -> Response {
+fn body(call: &Call, content_type: &'static str, frames: Vec<Frame>) -> Response {
+    if call.fault == Some(Fault::Reset) {
+        // A body that fails at once takes the head with it, which waits to be sent along.
+        let broken = stream::iter([Err::<Bytes, _>(io::Error::other("reset, as asked for"))]);
+        return Body::from_stream(broken).into_response();
+    }
+    let is_cut = call.fault == Some(Fault::Cut);
     let whole = stream::iter(frames).then(async |frame| {
         sleep(frame.pause).await;
         Ok(frame.bytes)

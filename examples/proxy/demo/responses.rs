@@ -171,7 +171,7 @@ impl Written<'_> {
 
     /// This API says twice that a stream has failed.
     fn push_failure(&self, events: &mut Events) {
-        let message = Failure::mid_stream(self.call.number).message;
+        let message = Failure::in_stream(self.call.number).message;
         push(events, json!({ "type": "error", "code": "server_error", "message": message, "param": null }));
         let mut response = self.started();
         response["status"] = json!("failed");

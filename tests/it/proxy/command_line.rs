@@ -172,19 +172,15 @@ async fn every_flag_takes_what_it_says() {
 }
 
 #[tokio::test]
-async fn the_demo_prints_three_commands_that_work() {
+async fn the_demos_first_commands_are_answered_from_the_larder_the_second_time() {
     let proxy = Proxy::launch(&["--demo", "--listen", "127.0.0.1:0"], &[]).await;
     let is_command = |line: &&String| line.starts_with("curl ");
-    proxy.out().wait(|lines| lines.iter().filter(is_command).count() == 3).await;
-    for command in proxy.out().all().iter().filter(is_command) {
+    proxy.out().wait(|lines| lines.iter().filter(is_command).count() == 6).await;
+    for command in proxy.out().all().iter().filter(is_command).take(2) {
         assert!(command.contains(&format!("http://{}{CHAT}", proxy.address())), "{command}");
         let body = command.split("-d '").nth(1).and_then(|rest| rest.split('\'').next()).expect("a body");
         let first = proxy.ask(post_json(CHAT, &[], body)).await;
         let again = proxy.ask(post_json(CHAT, &[], body)).await;
-        if body.contains("429") {
-            assert_eq!((first.status(), again.status(), again.is_hit()), (429, 429, false));
-            continue;
-        }
         assert_eq!((first.status(), first.is_hit(), again.is_hit()), (200, false, true), "{command}");
         assert_eq!(again.body, first.body);
     }

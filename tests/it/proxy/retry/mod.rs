@@ -1,6 +1,7 @@
 //! What the proxy does when the upstream fails: tries again, and falls back.
 
 mod chain;
+mod demo;
 mod fallback;
 mod flags;
 mod tries;
