@@ -57,7 +57,9 @@ impl DefaultResponse {
     }
 
     fn parse(text: &[u8]) -> Result<Self, String> {
-        let file: File = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        // An array would do for the members in their order.
+        let members: Map<String, Value> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let file: File = serde_json::from_value(members.into()).map_err(|error| error.to_string())?;
         let status = StatusCode::from_u16(file.status).ok().filter(|status| (200..600).contains(&status.as_u16()));
         let status = status.ok_or_else(|| format!("status {} is none from 200 to 599", file.status))?;
         let mut headers = HeaderMap::new();

@@ -1,5 +1,14 @@
 //! Other upstreams, and what is sent to them.
 
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    sync::Arc,
+    thread,
+};
+
+use rcgen::{CertifiedKey, KeyPair};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 use socket2::Socket;
 
 use super::{
@@ -151,9 +160,8 @@ async fn the_upstream_is_used_again_as_soon_as_it_is_back() {
     let proxy = Proxy::before(&format!("http://{address}"), &["--retries", "0", "--fallback", &url]).await;
     assert_eq!(proxy.ask(about("a")).await.field("larder-fallback"), Some("upstream"));
     socket.listen(16).expect("its own address");
-    let listener: std::net::TcpListener = socket.into();
-    let served = std::thread::spawn(move || {
-        use std::io::{Read as _, Write as _};
+    let listener: TcpListener = socket.into();
+    let served = thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("the proxy");
         let mut seen = vec![0; 64 << 10];
         let mut length = 0;
@@ -166,4 +174,45 @@ async fn the_upstream_is_used_again_as_soon_as_it_is_back() {
     assert_eq!((given.text(), given.field("larder-fallback")), (&*answer(7), None));
     assert_eq!(other.calls(), 1);
     served.join().expect("it was asked");
+}
+
+#[tokio::test]
+async fn certificates_are_checked_where_only_a_fallback_speaks_tls() {
+    let certified = || rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let (own, another) = (certified(), certified());
+    let url = speaking_tls(&own);
+    for (trusted, status) in [(&another, 502), (&own, 200)] {
+        let authorities = File::with(&trusted.cert.pem());
+        let (_socket, proxy) = proxy(&[&url], &[("SSL_CERT_FILE", authorities.path())]).await;
+        let given = proxy.ask(get("/a", &[])).await;
+        assert_eq!(given.status(), status, "{:#?}", proxy.log().all());
+    }
+}
+
+/// An upstream with this certificate, by its URL; it answers one request on each connection.
+fn speaking_tls(certified: &CertifiedKey<KeyPair>) -> String {
+    let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(vec![certified.cert.der().clone()], key));
+    let config = Arc::new(config.expect("a certificate and its key"));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let connection = ServerConnection::new(config.clone()).expect("good settings");
+            let mut stream = StreamOwned::new(connection, stream);
+            let mut seen = Vec::new();
+            // Nothing is said to whom the certificate won't do.
+            while !seen.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                match stream.read(&mut byte) {
+                    Ok(1..) => seen.extend(byte),
+                    Ok(0) | Err(_) => break,
+                }
+            }
+            let _gone = stream.write_all(&response(200, &[("Connection", "close")], "ok"));
+        }
+    });
+    format!("https://{address}")
 }
