@@ -1,4 +1,4 @@
-//! `RetryFallbackLayer` over scripted services.
+//! `RetryFallbackLayer` over scripted origins and real sockets.
 
 mod bodies;
 mod breaker;
@@ -25,5 +25,3 @@ mod stacked;
 mod streams;
 mod under_cache;
 mod words;
-//! `RetryFallbackLayer` over scripted origins and real sockets.
-
