@@ -11,6 +11,9 @@ pub mod cookbook {}
 #[doc = include_str!("redis.md")]
 pub mod redis {}
 
+#[doc = include_str!("retry.md")]
+pub mod retry {}
+
 #[doc = include_str!("rfc9111.md")]
 pub mod rfc9111 {}
 
