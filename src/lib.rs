@@ -2,10 +2,11 @@
 //! larder keeps what has already been paid for.
 //!
 //! It is a set of composable [tower] middleware that sits in front of any HTTP client or server, made
-//! first of all for LLM APIs, where an answer takes seconds and costs money. [`CacheLayer`] keeps
-//! response bodies by request fingerprint: streamed answers are forwarded while they are kept, identical
-//! requests in flight share one upstream call, and nothing that larder does ever breaks a request that
-//! would have worked without it.
+//! first of all for LLM APIs, where an answer takes seconds and costs money.
+//!
+//! [`CacheLayer`] keeps response bodies by request fingerprint: streamed answers are forwarded while they
+//! are kept, identical requests in flight share one upstream call, and nothing that larder does ever breaks
+//! a request that would have worked without it.
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -17,26 +18,66 @@
 //! # let _ = app;
 //! ```
 //!
+//! [`RetryFallbackLayer`] sends a request again if that may help. If it doesn't, it answers with something
+//! stale, with what another upstream says, with a default, or at last with an error that says what to do.
+//!
+//! ```
+//! use axum::{Router, http::StatusCode, routing::get};
+//! use larder::{
+//!     CacheLayer, RetryFallbackLayer,
+//!     retry::{Attempts, Backoff},
+//!     store::Memory,
+//! };
+//! use std::{
+//!     sync::atomic::{AtomicU32, Ordering},
+//!     time::Duration,
+//! };
+//! use tower::{ServiceBuilder, ServiceExt};
+//!
+//! /// Fails every other time.
+//! async fn moody() -> (StatusCode, &'static str) {
+//!     static CALLS: AtomicU32 = AtomicU32::new(0);
+//!     match CALLS.fetch_add(1, Ordering::Relaxed) % 2 {
+//!         0 => (StatusCode::SERVICE_UNAVAILABLE, "not now"),
+//!         _ => (StatusCode::OK, "hello"),
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! // Any client will do in the place of the router. The cache is the outer one.
+//! let client = ServiceBuilder::new()
+//!     .layer(CacheLayer::new(Memory::new(64 << 20)))
+//!     .layer(RetryFallbackLayer::builder().backoff(Backoff::constant(Duration::from_millis(1))).build())
+//!     .service(Router::new().route("/", get(moody)));
+//!
+//! let request = http::Request::get("/").body(axum::body::Body::empty()).unwrap();
+//! let response = client.oneshot(request).await.unwrap();
+//! assert_eq!(response.status(), StatusCode::OK);
+//! assert_eq!(Attempts::of(&response).made, 2);
+//! # });
+//! ```
+//!
 //! # Where to start
 //!
 //! - [`cache`]: the layer, and what it promises.
+//! - [`retry`]: the other layer, and what it promises; [retrying and falling back](guide::retry) says more.
 //! - [`fingerprint`]: what makes two requests the same.
 //! - [`policy`]: what may be kept, for how long, and when it may be served.
 //! - [`store`]: where it is kept.
 //! - [`breaker`]: a circuit breaker, to use by itself.
-//! - [`llm`]: the three of them set up for LLM APIs.
+//! - [`llm`]: all of them set up for LLM APIs.
 //! - [`guide`]: how the house is built, and recipes.
 //!
 //! # Features
 //!
-//! The default is small: the layer and the memory store.
+//! The default is small: the layers and the memory store.
 //!
 //! | feature | adds |
 //! |---|---|
 //! | `redis` | [`store::Redis`], entries that many processes share, and the way to Redis |
 //! | `encryption` | entries that are encrypted where they are kept |
 //! | `codec` | [`entry::codec`], entries as bytes, for far stores of your own |
-//! | `reqwest` | `CacheLayer` as a `reqwest_middleware::Middleware` |
+//! | `reqwest` | the layers as a `reqwest_middleware::Middleware` |
 //! | `conformance` | `store::conformance`, the suite that every store passes |
 //!
 //! [tower]: https://docs.rs/tower
