@@ -57,7 +57,8 @@ async fn main() -> Result<(), BoxError> {
     let kept = cache.handle();
 
     let http = Client::builder(TokioExecutor::new()).build_http();
-    let client = ServiceBuilder::new().layer(cache).layer(retry).service(http);
+    // Of a `BoxError` the layer knows whether a request was sent, of hyper-util's own error it doesn't.
+    let client = ServiceBuilder::new().layer(cache).layer(retry).map_err(BoxError::from).service(http);
     let ask = |path| ask(client.clone(), format!("{}{path}", upstream.url));
 
     upstream.fails(2);

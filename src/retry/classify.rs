@@ -119,8 +119,8 @@ pub enum Cause {
 /// | an error, a body that broke, a timeout | retry, failed |
 ///
 /// Which errors prove that nothing was sent it knows of `std::io::Error`, of [`BoxError`], and of whatever these have as their
-/// source; with the feature `reqwest` of that client's errors, too. For errors of your own,
-/// implement [`Classify::is_unsent`].
+/// source; with the feature `reqwest` of that client's errors, too. hyper-util's client has an error type of its own: make it a
+/// [`BoxError`] inside of the layer (`ServiceBuilder::map_err(BoxError::from)`), or implement [`Classify::is_unsent`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Transient;
 
