@@ -29,7 +29,8 @@ pub enum Hold {
     /// The head, until the first byte of the body has come. Its bytes leave as early as without larder.
     #[default]
     FirstByte,
-    /// Of an event stream the first event, so that an error in it is found; of all else as [`FirstByte`](Self::FirstByte).
+    /// Of an event stream the first event, 64 KiB at most, so that an error in it is found; of all else as
+    /// [`FirstByte`](Self::FirstByte), and so of one that is compressed, which can't be looked into.
     FirstEvent,
 }
 

@@ -10,6 +10,9 @@ use crate::ConfigError;
 /// Each is a pure function of the number of the retry, the wait before, and a random number. The default is exponential with
 /// full jitter, from 200 ms, or 1 s where the upstream throttles, up to 8 s.
 ///
+/// A base is above zero and no more than the cap, and a cap is a day at most; a layer with another isn't
+/// [built](super::Builder::try_build).
+///
 /// Full and decorrelated jitter are those of [Exponential Backoff And Jitter].
 ///
 /// [Exponential Backoff And Jitter]: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
@@ -41,7 +44,7 @@ impl Backoff {
         Self { curve: Curve::Decorrelated, base, throttled: base, cap }
     }
 
-    /// Always `wait`.
+    /// Always `wait`, which may be zero.
     #[must_use]
     pub const fn constant(wait: Duration) -> Self {
         Self { curve: Curve::Constant, base: wait, throttled: wait, cap: wait }

@@ -27,8 +27,8 @@ impl Hedge {
         Self(When::After(delay))
     }
 
-    /// When an answer takes longer than this part, from 0 to 1, of the last 256 good answers of the same upstream did. Before there
-    /// are 32 of them, nothing is hedged.
+    /// When an answer takes longer than this part of the last 256 good answers of the same upstream did: above 0 and below 1, such
+    /// as 0.95. Before there are 32 of them, nothing is hedged.
     #[must_use]
     pub const fn percentile(part: f64) -> Self {
         Self(When::Percentile(part))

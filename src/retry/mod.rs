@@ -20,6 +20,9 @@
 //! Under a [`CacheLayer`](crate::CacheLayer) the stale answer is the one that it has at hand, without another look-up. It keeps
 //! none of what only stands in for an answer.
 //!
+//! [Retrying and falling back](crate::guide::retry) has all of it with its reasons, and the
+//! [cookbook](crate::guide::cookbook#two-providers-of-llms) has recipes.
+//!
 //! # What is said
 //!
 //! | where | what |

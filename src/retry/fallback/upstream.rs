@@ -45,7 +45,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// The upstream at `base`: its scheme and host, and its path in front of the request's.
+    /// The upstream at `base`: its scheme and host, and its path in front of the request's. A layer isn't
+    /// [built](crate::retry::Builder::try_build) with one that has no scheme, no host, or a query.
     pub fn to(base: Uri) -> Self {
         Self {
             base,
@@ -66,19 +67,19 @@ impl Upstream {
         self
     }
 
-    /// Sets a field.
+    /// Sets a field, in the place of the client's. Its value is in no `Debug` output.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.fields.push((name, Some(value)));
         self
     }
 
-    /// Removes a field.
+    /// Removes a field of the client's.
     pub fn remove_header(mut self, name: HeaderName) -> Self {
         self.fields.push((name, None));
         self
     }
 
-    /// Credentials of its own.
+    /// Credentials of its own. Default: none.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(Arc::new(credentials));
         self
@@ -112,7 +113,8 @@ impl Upstream {
         self
     }
 
-    /// How long an attempt may take, in place of the layer's [`attempt_timeout`](crate::retry::Builder::attempt_timeout).
+    /// How long an attempt may take, until it is released. Default: the layer's
+    /// [`attempt_timeout`](crate::retry::Builder::attempt_timeout).
     pub fn timeout(mut self, time: Duration) -> Self {
         self.timeout = Some(time);
         self
