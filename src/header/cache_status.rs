@@ -1,12 +1,8 @@
 //! `Cache-Status` (RFC 9211): how the cache handled a request, for people and tools that ask why.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
-use super::token::is_tchar;
-
-/// The greatest integer a structured field can say (RFC 9651 §3.3.1).
-const MAX_INTEGER: i64 = 999_999_999_999_999;
+use super::structured::{Encode, write_integer, write_string, write_token_or_string};
 
 /// How the cache handled a request (RFC 9211 §2). Put into the extensions of the response, and written as the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,54 +85,52 @@ impl CacheStatus {
     /// `cache_name` is written as it is if it is a token of structured fields, else as a string. What is not printable
     /// ASCII becomes `?`. Allocates once.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "only printable ASCII is written, so it is always a field value")]
     pub fn to_value(&self, cache_name: &str) -> HeaderValue {
-        HeaderValue::from_maybe_shared(Bytes::from(self.encode(cache_name))).expect("all of it is printable ASCII")
+        Member { status: self, cache_name }.to_value()
     }
 
     /// Adds the member of this cache after those of the caches nearer to the origin (RFC 9211 §2).
     pub fn append(&self, cache_name: &str, headers: &mut HeaderMap) {
         headers.append(header::CACHE_STATUS, self.to_value(cache_name));
     }
+}
 
-    fn encode(&self, cache_name: &str) -> Vec<u8> {
-        let mut length = 0;
-        self.write(cache_name, &mut |part| length += part.len());
-        // `Bytes` takes a vector over without another allocation only if none of its capacity is spare.
-        let mut value = Vec::with_capacity(length);
-        self.write(cache_name, &mut |part| value.extend_from_slice(part));
-        value
-    }
+/// A status in the name of the cache whose it is.
+struct Member<'a> {
+    status: &'a CacheStatus,
+    cache_name: &'a str,
+}
 
-    /// Hands the text to `emit`, part by part.
-    fn write(&self, cache_name: &str, emit: &mut impl FnMut(&[u8])) {
+impl Encode for Member<'_> {
+    fn write(&self, emit: &mut impl FnMut(&[u8])) {
+        let Self { status, cache_name } = self;
         write_token_or_string(cache_name, emit);
-        match self.outcome {
+        match status.outcome {
             Outcome::Hit => emit(b"; hit"),
             Outcome::Forward(reason) => {
                 emit(b"; fwd=");
                 emit(reason.as_str().as_bytes());
-                if let Some(status) = self.fwd_status {
+                if let Some(code) = status.fwd_status {
                     emit(b"; fwd-status=");
-                    write_integer(status.into(), emit);
+                    write_integer(code.into(), emit);
                 }
             }
         }
-        if let Some(ttl) = self.ttl {
+        if let Some(ttl) = status.ttl {
             emit(b"; ttl=");
             write_integer(ttl, emit);
         }
-        if self.outcome != Outcome::Hit && self.stored {
+        if status.outcome != Outcome::Hit && status.stored {
             emit(b"; stored");
         }
-        if self.outcome != Outcome::Hit && self.collapsed {
+        if status.outcome != Outcome::Hit && status.collapsed {
             emit(b"; collapsed");
         }
-        if let Some(key) = &self.key {
+        if let Some(key) = &status.key {
             emit(b"; key=");
             write_string(key, emit);
         }
-        if let Some(detail) = self.detail {
+        if let Some(detail) = status.detail {
             emit(b"; detail=");
             write_token_or_string(detail, emit);
         }
@@ -160,60 +154,12 @@ impl Forward {
     }
 }
 
-/// Writes an integer of structured fields (RFC 9651 §4.1.4), held within their range.
-fn write_integer(number: i64, emit: &mut impl FnMut(&[u8])) {
-    if number < 0 {
-        emit(b"-");
-    }
-    let mut rest = number.clamp(-MAX_INTEGER, MAX_INTEGER).unsigned_abs();
-    // Fifteen digits at most, since `MAX_INTEGER` has as many.
-    let mut digits = [b'0'; 15];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] += (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    emit(&digits[start..]);
-}
-
-fn write_token_or_string(text: &str, emit: &mut impl FnMut(&[u8])) {
-    if is_structured_token(text) {
-        emit(text.as_bytes());
-    } else {
-        write_string(text, emit);
-    }
-}
-
-/// Writes a string of structured fields (RFC 9651 §4.1.6).
-fn write_string(text: &str, emit: &mut impl FnMut(&[u8])) {
-    emit(b"\"");
-    for char in text.chars() {
-        match char {
-            '"' => emit(b"\\\""),
-            '\\' => emit(b"\\\\"),
-            ' '..='~' => emit(&[char as u8]),
-            _ => emit(b"?"),
-        }
-    }
-    emit(b"\"");
-}
-
-/// Whether `text` is a token of structured fields (RFC 9651 §3.3.4), which is not quite the `token` of RFC 9110.
-fn is_structured_token(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'*')
-        && bytes.all(|byte| is_tchar(byte) || matches!(byte, b':' | b'/'))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::header::structured::MAX_INTEGER;
 
     fn forward(reason: Forward) -> CacheStatus {
         CacheStatus::forward(reason)
@@ -296,7 +242,7 @@ mod tests {
         #[test]
         fn any_text_makes_a_value_in_one_allocation(name: String, key: Option<String>, ttl: Option<i64>) {
             let status = CacheStatus { ttl, key, ..CacheStatus::forward(Forward::Stale) };
-            let encoded = status.encode(&name);
+            let encoded = Member { status: &status, cache_name: &name }.encode();
             prop_assert_eq!(encoded.len(), encoded.capacity());
             let value = status.to_value(&name);
             prop_assert_eq!(value.as_bytes(), encoded);

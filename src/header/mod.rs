@@ -28,4 +28,5 @@ mod go_duration;
 pub(crate) mod host;
 mod list;
 mod rfc3339;
+mod structured;
 mod token;
