@@ -20,6 +20,11 @@ pub(super) fn parse(text: &[u8]) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// So many whole seconds, rounded up: nobody is called back too early.
+pub(super) const fn round_up(time: Duration) -> u64 {
+    time.as_secs().saturating_add((time.subsec_nanos() > 0) as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -40,6 +45,19 @@ mod tests {
     fn a_number_too_great_becomes_68_years() {
         for text in ["2147483649", "99999999999", "18446744073709551616", &"9".repeat(400)] {
             assert_eq!(parse(text.as_bytes()), Some(Duration::from_secs(MAX)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_second_is_a_second() {
+        for (time, seconds) in [
+            (Duration::ZERO, 0),
+            (Duration::from_nanos(1), 1),
+            (Duration::new(1, 0), 1),
+            (Duration::new(1, 999_999_999), 2),
+            (Duration::MAX, u64::MAX),
+        ] {
+            assert_eq!(round_up(time), seconds, "{time:?}");
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::decimal;
+use super::{decimal, structured::write_digits};
+
+/// The greatest duration that Go knows, in milliseconds: 292 years.
+const GREATEST: u64 = i64::MAX.unsigned_abs() / 1_000_000;
 
 /// Reads all that Go's [`time.ParseDuration`](https://pkg.go.dev/time#ParseDuration) reads: decimal numbers, each with
 /// its unit, in any order, and a bare `0`.
@@ -28,6 +31,36 @@ pub(super) fn parse(text: &[u8]) -> Option<Duration> {
         rest = after;
     }
     Some(if passed { Duration::ZERO } else { sum })
+}
+
+/// Writes a duration as Go does, in whole milliseconds, rounded up. One greater than Go's becomes the greatest of Go's.
+pub(super) fn write(duration: Duration, emit: &mut impl FnMut(&[u8])) {
+    let millis = duration.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(GREATEST).min(GREATEST);
+    if (1..1000).contains(&millis) {
+        write_digits(millis, emit);
+        return emit(b"ms");
+    }
+    let (seconds, millis) = (millis / 1000, millis % 1000);
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    if hours > 0 {
+        write_digits(hours, emit);
+        emit(b"h");
+    }
+    if hours > 0 || minutes > 0 {
+        write_digits(minutes, emit);
+        emit(b"m");
+    }
+    write_digits(seconds % 60, emit);
+    if millis > 0 {
+        emit(b".");
+        // All three digits down to the last that isn't zero.
+        let (mut rest, mut place) = (millis, 100);
+        while rest > 0 {
+            write_digits(rest / place, emit);
+            (rest, place) = (rest % place, place / 10);
+        }
+    }
+    emit(b"s");
 }
 
 fn is_numeric(byte: u8) -> bool {
@@ -140,7 +173,39 @@ mod tests {
         }
     }
 
+    fn written_here(duration: Duration) -> String {
+        let mut text = Vec::new();
+        write(duration, &mut |part| text.extend_from_slice(part));
+        String::from_utf8(text).expect("ASCII")
+    }
+
+    #[test]
+    fn a_duration_is_written_up_to_its_last_millisecond() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (1, "1ms"),
+            (119_000_001, "120ms"),
+            (999_000_001, "1s"),
+            (1_010_000_000, "1.01s"),
+            (86_400_000_000, "1m26.4s"),
+            (360_000_000_000, "6m0s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (18_367_001_000_000, "5h6m7.001s"),
+        ] {
+            assert_eq!(written_here(Duration::from_nanos(nanos)), text);
+        }
+        assert_eq!(written_here(Duration::MAX), "2562047h47m16.854s");
+    }
+
     proptest! {
+        #[test]
+        fn a_duration_is_written_as_go_does(millis in 0..=GREATEST, scale in 0_u32..44) {
+            let millis = millis >> scale;
+            let text = written_here(Duration::from_millis(millis));
+            prop_assert_eq!(&text, &written(millis * 1_000_000));
+            prop_assert_eq!(parse(text.as_bytes()), Some(Duration::from_millis(millis)));
+        }
+
         #[test]
         fn what_go_writes_comes_back(nanos in 0..=i64::MAX as u64, scale in 0_u32..63) {
             let nanos = nanos >> scale;

@@ -15,6 +15,7 @@ pub mod location;
 pub mod media_type;
 pub mod provider_limit;
 pub mod range;
+pub mod rate_limit;
 pub mod retry_after;
 pub mod validators;
 pub mod vary;

@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::{date, decimal, delta_seconds::LONGEST};
+use super::{
+    date, decimal,
+    delta_seconds::{self, LONGEST},
+};
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
@@ -28,7 +31,7 @@ pub fn parse(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 /// The value of `Retry-After` for a delay, in whole seconds, rounded up: nobody is called back too early.
 #[must_use]
 pub fn format(delay: Duration) -> HeaderValue {
-    HeaderValue::from(delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0)))
+    HeaderValue::from(delta_seconds::round_up(delay))
 }
 
 fn longest(
