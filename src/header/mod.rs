@@ -10,6 +10,7 @@ pub mod age;
 pub mod cache_control;
 pub mod cache_status;
 pub mod date;
+pub mod forwarded;
 pub mod hop_by_hop;
 pub mod location;
 pub mod media_type;
