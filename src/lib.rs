@@ -95,6 +95,7 @@ pub mod header;
 pub mod key;
 pub mod llm;
 pub mod policy;
+pub mod rate_limit;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub mod redis;

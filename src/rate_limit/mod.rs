@@ -1,0 +1,3 @@
+//! Limits on how much each client may ask for.
+
+pub mod subject;

@@ -1,0 +1,5 @@
+//! Whom a limit is for.
+
+mod address;
+
+pub use self::address::Address;
