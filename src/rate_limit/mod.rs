@@ -1,3 +1,53 @@
-//! Limits on how much each client may ask for.
+//! Limits on how much clients use, in sliding windows: [`RateLimitLayer`].
+//!
+//! ```
+//! use larder::{RateLimitLayer, rate_limit::Quota};
+//!
+//! let layer = RateLimitLayer::new(Quota::per_minute(600));
+//! # let _ = layer;
+//! ```
 
-pub mod subject;
+mod body;
+mod builder;
+mod decision;
+mod failure;
+mod fields;
+mod future;
+mod handle;
+mod layer;
+mod limit;
+pub mod limiter;
+mod meter;
+mod policy;
+mod problem;
+mod quota;
+mod run;
+mod service;
+mod settle;
+mod shared;
+mod stats;
+mod status;
+mod subject;
+mod window;
+
+pub use self::{
+    body::RateLimitBody,
+    builder::Builder,
+    decision::{Charge, Correction, Room, Slots, Standing, Taken},
+    failure::OnFailure,
+    fields::Fields,
+    future::ResponseFuture,
+    handle::Handle,
+    layer::RateLimitLayer,
+    limit::{AmountFor, Limit},
+    limiter::Limiter,
+    meter::{ByteMeter, Gauge, Meter},
+    policy::Policy,
+    problem::Problem,
+    quota::{Algorithm, Quota, Unit},
+    service::RateLimit,
+    stats::{PolicySnapshot, Snapshot},
+    status::{Outcome, RateLimitStatus},
+    subject::{Everyone, Subject, SubjectOf},
+};
+pub use crate::header::rate_limit::{Reset, Style};

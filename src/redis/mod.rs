@@ -31,6 +31,7 @@ mod builder;
 mod keeper;
 mod link;
 mod listen;
+mod script;
 mod target;
 
 use std::{
@@ -54,6 +55,7 @@ use self::link::Dial;
 pub(crate) use self::{
     link::Link,
     listen::{Heard, listen},
+    script::{Call, Script},
 };
 use crate::{
     ConfigError,

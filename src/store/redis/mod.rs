@@ -29,7 +29,7 @@ use self::{
     message::{Message, Origin},
     names::Names,
     purge::Log,
-    script::{Call, INDEX, PURGE, PUT, REMOVE, SINCE},
+    script::{INDEX, PURGE, PUT, REMOVE, SINCE},
 };
 use super::{Change, Claim, Fence, Health, Listener, Result, Store, StoreError, Tier, TierState, Usage};
 use crate::{
@@ -40,7 +40,7 @@ use crate::{
         codec::{Codec, RECEIVED_AT},
     },
     key::Key,
-    redis::{Client, Failure},
+    redis::{Call, Client, Failure},
     tag::{Selector, Tag},
 };
 

@@ -1,0 +1,244 @@
+//! [`Redis`]: counts in Redis, for all processes alike.
+
+mod answer;
+mod batch;
+mod builder;
+mod denied;
+mod names;
+mod slot;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+
+pub use self::builder::RedisBuilder;
+use self::{
+    answer::Answer,
+    batch::{Batches, Turn},
+    denied::Denied,
+};
+use super::{Limiter, LimiterError};
+use crate::{
+    rate_limit::{Charge, Correction, Room, Standing, Subject, Taken, window::Law},
+    redis::{Call, Client, Failure, Script},
+};
+
+static TAKE: Script = Script::new(include_str!("take.lua"));
+static SETTLE: Script = Script::new(include_str!("settle.lua"));
+static RENEW: Script = Script::new(include_str!("renew.lua"));
+static RELEASE: Script = Script::new(include_str!("release.lua"));
+
+/// Counts in Redis, for all processes that use the same prefix; clones share one connection.
+///
+/// All limits of a request are charged by one script in one round trip: all of them, or none. The clock is Redis's own. Requests alike
+/// that wait at the same time are charged together, and what was denied is denied without asking until there can be room.
+///
+/// Every key has a time to live: that of its window, and a bucket. A subject takes about 100 bytes for two buckets, and 700 for a strict
+/// window whose every bucket was charged.
+///
+/// # What it can't do
+///
+/// - A charge whose answer didn't come is not tried again. It may have been counted.
+/// - In a Cluster, limits of different subjects lie on different servers. They are charged one after another, and those that were charged
+///   are given back if a later one denies; meanwhile others may be denied for it, but never are too many admitted. Give the charges a
+///   [group](Charge::group) to have them charged at once.
+/// - Redis copies to its replicas later: a failover can lose the last charges, and a clock that jumps forward with it forgets as much as
+///   it jumps. The denials of a clock that is set back last until it has caught up.
+#[derive(Clone)]
+pub struct Redis(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    prefix: String,
+    timeout: Duration,
+    lease: Duration,
+    denied: Denied,
+    batches: Batches,
+}
+
+impl Redis {
+    /// A limiter with the default settings.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        RedisBuilder::new(client).finish()
+    }
+
+    /// The settings of a limiter.
+    pub fn builder(client: Client) -> RedisBuilder {
+        RedisBuilder::new(client)
+    }
+
+    /// The key of a charge's counter.
+    fn name(&self, charge: &Charge) -> String {
+        names::counter(&self.0.prefix, &charge.policy, &charge.subject, charge.group.as_ref())
+    }
+
+    async fn run(&self, call: Call) -> Result<::redis::Value, LimiterError> {
+        let run = self.0.client.call(self.0.timeout, async move |mut link| call.run(&mut link).await);
+        run.await.map_err(failed)
+    }
+
+    /// Charges limits that lie together.
+    async fn take_together(&self, charges: &[Charge], keys: &[String]) -> Result<Taken, LimiterError> {
+        if charges.iter().any(|charge| charge.policy.law() == Law::Slots) {
+            return self.take_slots(charges, keys).await;
+        }
+        match self.0.batches.enter(self, charges, keys) {
+            Turn::First(_lead) => Ok(self.ask(charges, keys, 1, "").await?.share(0, charges)),
+            Turn::Next(answer) => match timeout(self.0.timeout, answer).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(LimiterError::failed("the runtime is shutting down")),
+                Err(_) => Err(LimiterError::late()),
+            },
+        }
+    }
+
+    /// One call, for so many requests alike.
+    async fn ask(&self, charges: &[Charge], keys: &[String], alike: usize, slot: &str) -> Result<Answer, LimiterError> {
+        let mut call = TAKE.call();
+        for key in keys {
+            call = call.key(key);
+        }
+        call = call.arg(alike.to_string()).arg(slot);
+        for charge in charges {
+            let (law, x, y, most) = match charge.policy.law() {
+                Law::Buckets { width, span } => ("b", width, span, 0),
+                Law::Weighted { window, scale, most } => ("w", window, scale, most),
+                Law::Slots => ("s", u64::try_from(self.0.lease.as_micros()).unwrap_or(u64::MAX), 0, 0),
+            };
+            let shadow = if charge.policy.is_shadow() { "1" } else { "0" };
+            call = call.arg(law).arg(x.to_string()).arg(y.to_string()).arg(most.to_string());
+            call = call.arg(charge.allowance().to_string()).arg(charge.price().to_string()).arg(shadow);
+        }
+        Answer::read(&self.run(call).await?, charges.len())
+            .ok_or_else(|| LimiterError::failed("an answer of another shape"))
+    }
+
+    async fn take_slots(&self, charges: &[Charge], keys: &[String]) -> Result<Taken, LimiterError> {
+        let name = slot::name();
+        // Made before it is taken: if nobody waits for the answer, it is given back all the same.
+        let slots =
+            keys.iter().zip(charges).filter(|(_, charge)| charge.policy.law() == Law::Slots && charge.price() > 0);
+        let slots: Vec<_> = slots.map(|(key, charge)| (slot::Asked::new(self, key, &name), charge)).collect();
+        let mut taken = self.ask(charges, keys, 1, &name).await?.share(0, charges);
+        for (slot, charge) in slots {
+            let is_taken = taken.standings.iter().any(|standing| {
+                charges.get(standing.index).is_some_and(|other| std::ptr::eq(other, charge))
+                    && standing.room == Room::Now
+            });
+            if is_taken && taken.is_allowed() {
+                slot.keep().into_iter().for_each(|slot| taken.slots.push(slot));
+            } else {
+                slot.forget();
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Charges limits that lie in several places, one after another; gives back what was charged if a later one denies.
+    async fn take_apart(&self, charges: &[Charge], keys: &[String]) -> Result<Taken, LimiterError> {
+        let mut places: Vec<Vec<usize>> = Vec::new();
+        for (index, charge) in charges.iter().enumerate() {
+            let place = names::place(charge);
+            match places
+                .iter_mut()
+                .find(|there| there.first().is_some_and(|first| names::place(&charges[*first]) == place))
+            {
+                Some(there) => there.push(index),
+                None => places.push(vec![index]),
+            }
+        }
+        let mut all = Taken::new(Vec::with_capacity(charges.len()));
+        for there in places {
+            let (own, names): (Vec<_>, Vec<_>) =
+                there.iter().map(|index| (charges[*index].clone(), keys[*index].clone())).unzip();
+            let taken = self.take_together(&own, &names).await;
+            let is_denied = taken.as_ref().map_or(true, |taken| !taken.is_allowed());
+            if is_denied {
+                self.give_back(charges, &all.standings).await;
+            }
+            let mut taken = taken?;
+            for standing in &mut taken.standings {
+                standing.index = there.get(standing.index).copied().unwrap_or_default();
+            }
+            if is_denied {
+                // What was given back is not told: nobody knows how it stands.
+                taken.standings.retain(Standing::denies);
+                return Ok(taken);
+            }
+            all.standings.append(&mut taken.standings);
+            all.slots.append(taken.slots);
+        }
+        all.standings.sort_unstable_by_key(|standing| standing.index);
+        Ok(all)
+    }
+
+    async fn give_back(&self, charges: &[Charge], standings: &[Standing]) {
+        let charged = standings.iter().filter(|standing| standing.room == Room::Now);
+        let back: Vec<_> = charged
+            .filter_map(|standing| Some(Correction::new(charges.get(standing.index)?, standing.bucket, 0)))
+            .collect();
+        if !back.is_empty() && self.settle(&back).await.is_err() {
+            tracing::debug!("what a denied request had been charged could not be given back");
+        }
+    }
+}
+
+impl Limiter for Redis {
+    async fn take(&self, charges: &[Charge]) -> Result<Taken, LimiterError> {
+        let keys: Vec<String> = charges.iter().map(|charge| self.name(charge)).collect();
+        if let Some(taken) = self.0.denied.look_up(charges, &keys) {
+            return Ok(taken);
+        }
+        let apart = self.0.client.is_cluster()
+            && charges.iter().any(|charge| names::place(charge) != names::place(&charges[0]));
+        let taken =
+            if apart { self.take_apart(charges, &keys).await } else { self.take_together(charges, &keys).await }?;
+        self.0.denied.remember(charges, &keys, &taken, apart);
+        Ok(taken)
+    }
+
+    async fn settle(&self, corrections: &[Correction]) -> Result<(), LimiterError> {
+        let mut places: Vec<(&Subject, Call, Vec<String>)> = Vec::new();
+        let in_cluster = self.0.client.is_cluster();
+        for correction in corrections {
+            let Correction { policy, subject, group, bucket, charged, real } = correction;
+            let (law, x, y) = match policy.law() {
+                Law::Buckets { width, span } => ("b", width, span),
+                Law::Weighted { window, .. } => ("w", window, 0),
+                Law::Slots => continue,
+            };
+            if real == charged {
+                continue;
+            }
+            let more = i128::from(*real) - i128::from(*charged);
+            let place = group.as_ref().unwrap_or(subject);
+            let at = places.iter().position(|(other, ..)| !in_cluster || *other == place).unwrap_or_else(|| {
+                places.push((place, SETTLE.call(), Vec::new()));
+                places.len() - 1
+            });
+            let (_, call, arguments) = &mut places[at];
+            call.push_key(names::counter(&self.0.prefix, policy, subject, group.as_ref()));
+            arguments.extend([law.to_owned(), x.to_string(), y.to_string(), bucket.to_string(), more.to_string()]);
+        }
+        for (_, call, arguments) in places {
+            let call = arguments.into_iter().fold(call, Call::arg);
+            self.run(call).await?;
+        }
+        Ok(())
+    }
+}
+
+fn failed(failure: Failure) -> LimiterError {
+    match failure {
+        Failure::Refused => LimiterError::refused(),
+        Failure::Late => LimiterError::late(),
+        Failure::Failed(error) => LimiterError::failed(error),
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("client", &self.0.client).field("prefix", &self.0.prefix).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,5 @@
+-- Gives a slot back.
+--
+-- KEYS[1]  the slots, as take.lua has them
+-- ARGV[1]  the slot
+return redis.call('ZREM', KEYS[1], ARGV[1])

@@ -1,0 +1,28 @@
+-- Corrects what was charged, now that it is known what it should have been.
+--
+-- KEYS[i]  a counter, as take.lua has it
+-- For each, in the order of the keys:
+--   law, x, y  as in take.lua
+--   bucket     that was charged
+--   more       how much more it should have been; negative: less
+--
+-- What doesn't count any more is passed over, and nothing falls below zero. Returns nothing.
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+for i, key in ipairs(KEYS) do
+  local at = (i - 1) * 5
+  local x, y, bucket, more = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4], tonumber(ARGV[at + 5])
+  local counts = ARGV[at + 1] == 'b' and y or 1
+  if tonumber(bucket) >= math.floor(now / x) - counts then
+    local held = redis.pcall('HGET', key, bucket)
+    held = type(held) == 'string' and tonumber(held) or 0
+    if held + more > 0 then
+      if type(redis.pcall('HSET', key, bucket, string.format('%.0f', held + more))) == 'number' and redis.call('PTTL', key) < 0 then
+        redis.call('PEXPIRE', key, string.format('%.0f', math.ceil(((tonumber(bucket) + counts + 1) * x - now) / 1000) + 1))
+      end
+    elseif held > 0 then
+      redis.call('HDEL', key, bucket)
+    end
+  end
+end
+return false

@@ -1,0 +1,263 @@
+//! The laws of sliding windows, without a clock and without a place: what is used, and when there is room again.
+//!
+//! Time is in microseconds since some beginning. `limiter::Local` runs this code, and `take.lua` says the same in Lua; the tests
+//! give both the same traces. In the formulas *now* is the time, *N* the quota, *c* what is asked for.
+//!
+//! - **Buckets** of a width *δ*. *k* = ⌊now/δ⌋ is the one that is being filled, and those from *k − s* on count, *s* being the span. With
+//!   the window's length cut into *B* pieces, *δ* = ⌈W/B⌉ and *s* = *B*, they cover more than (now − W, now], so that no window ever holds
+//!   more than *N*. With *δ* = 1 µs and *s* = *W* − 1 they cover just that: the log. There is room when the eldest have left: bucket *b*
+//!   leaves at (b + s + 1)δ.
+//! - **Weighted**: two buckets as wide as the window, *e* into the younger. There is room if
+//!   prev·⌈(W − e)/σ⌉ ≤ (N − cur − c)·⌊W/σ⌋, where the scale *σ*, nearly always 1, keeps both sides exact in Lua's numbers.
+//! - **Slots** are taken and given back; time has no part in it.
+//!
+//! A clock that went back fills the youngest bucket that there is, so nothing is admitted twice.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{Algorithm, Quota, Room, Unit};
+
+/// How often its quota a bucket may hold, or a subject may be allowed, and count in full.
+const OVERFULL: u64 = 1000;
+
+/// How use is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Law {
+    Buckets {
+        width: u64,
+        span: u64,
+    },
+    /// `most` is what any number counts as at most; more would not be exact in Lua's numbers.
+    Weighted {
+        window: u64,
+        scale: u64,
+        most: u64,
+    },
+    Slots,
+}
+
+impl Law {
+    pub(crate) fn of(quota: &Quota) -> Self {
+        if quota.unit() == Unit::Concurrent {
+            return Self::Slots;
+        }
+        let window = micros(quota.window()).max(1);
+        match quota.how() {
+            Algorithm::Strict { buckets } => {
+                let span = u64::from(buckets.max(1));
+                Self::Buckets { width: window.div_ceil(span), span }
+            }
+            Algorithm::Log => Self::Buckets { width: 1, span: window - 1 },
+            Algorithm::Approximate => {
+                // The products stay below 2^53.
+                let most = quota.amount().max(1).saturating_mul(OVERFULL).min(1 << 52);
+                let product = u128::from(window) * u128::from(most);
+                let scale = u64::try_from(product.div_ceil(1 << 52)).unwrap_or(u64::MAX).min(window);
+                Self::Weighted { window, scale, most }
+            }
+        }
+    }
+
+    /// The bucket that a time falls into.
+    fn bucket(self, now: u64) -> u64 {
+        match self {
+            Self::Buckets { width, .. } => now / width,
+            Self::Weighted { window, .. } => now / window,
+            Self::Slots => 0,
+        }
+    }
+
+    /// The first bucket that still counts when this one is filled.
+    fn first(self, bucket: u64) -> u64 {
+        match self {
+            Self::Buckets { span, .. } => bucket.saturating_sub(span),
+            Self::Weighted { .. } => bucket.saturating_sub(1),
+            Self::Slots => 0,
+        }
+    }
+
+    /// Whether what one counts, the other can go on with.
+    pub(crate) fn counts_with(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Weighted { window, .. }, Self::Weighted { window: others, .. }) => window == others,
+            _ => self == other,
+        }
+    }
+
+    /// For how long a counter is of interest after it was last charged.
+    pub(crate) fn memory(self) -> u64 {
+        match self {
+            Self::Buckets { width, span } => width.saturating_mul(span + 1),
+            Self::Weighted { window, .. } => window.saturating_mul(2),
+            Self::Slots => 0,
+        }
+    }
+}
+
+/// What was used, by bucket.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counter {
+    /// The eldest first; none is empty.
+    buckets: VecDeque<(u64, u64)>,
+    used: u64,
+}
+
+/// What is to be said of a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub(crate) used: u64,
+    /// How long until more is free; zero if all is.
+    pub(crate) refill: Duration,
+    /// How long until all is free.
+    pub(crate) reset: Duration,
+}
+
+impl Counter {
+    /// Forgets what doesn't count any more. Returns the bucket that a charge falls into.
+    pub(crate) fn advance(&mut self, law: Law, now: u64) -> u64 {
+        let bucket = law.bucket(now).max(self.youngest().unwrap_or(0));
+        let first = law.first(bucket);
+        while let Some((_, count)) = self.buckets.front().filter(|(at, _)| *at < first) {
+            self.used -= count;
+            self.buckets.pop_front();
+        }
+        bucket
+    }
+
+    /// What is to be said of it, in the bucket that [`advance`](Self::advance) told.
+    pub(crate) fn figures(&self, law: Law, amount: u64, bucket: u64, now: u64) -> Figures {
+        let used = self.used(law, bucket, now);
+        let next = amount.saturating_sub(used).saturating_add(1);
+        let end = match (law, self.youngest()) {
+            (Law::Slots, _) | (_, None) => 0,
+            (Law::Buckets { width, span }, Some(youngest)) => (youngest + span + 1).saturating_mul(width),
+            (Law::Weighted { window, .. }, Some(youngest)) => (youngest + 2).saturating_mul(window),
+        };
+        Figures {
+            used,
+            refill: match self.room(law, amount, next, bucket, now) {
+                Room::In(time) => time,
+                Room::Now | Room::Unknown | Room::Never => Duration::ZERO,
+            },
+            reset: Duration::from_micros(end.saturating_sub(now)),
+        }
+    }
+
+    fn youngest(&self) -> Option<u64> {
+        self.buckets.back().map(|(bucket, _)| *bucket)
+    }
+
+    /// How much of the quota is used.
+    fn used(&self, law: Law, bucket: u64, now: u64) -> u64 {
+        match law {
+            Law::Buckets { .. } | Law::Slots => self.used,
+            Law::Weighted { window, scale, most } => {
+                let (elder, younger) = self.pair(bucket, most);
+                let left = (bucket + 1).saturating_mul(window).saturating_sub(now).min(window);
+                younger + div_ceil(elder, left.div_ceil(scale), window / scale)
+            }
+        }
+    }
+
+    /// Whether there is room, and when.
+    pub(crate) fn room(&self, law: Law, amount: u64, cost: u64, bucket: u64, now: u64) -> Room {
+        if cost == 0 {
+            return Room::Now;
+        }
+        if cost > amount {
+            return Room::Never;
+        }
+        match law {
+            Law::Slots if self.used + cost <= amount => Room::Now,
+            Law::Slots => Room::Unknown,
+            Law::Buckets { width, span } => {
+                let mut used = self.used;
+                if used + cost <= amount {
+                    return Room::Now;
+                }
+                for (at, count) in &self.buckets {
+                    used -= count;
+                    if used + cost <= amount {
+                        return room_in((at + span + 1).saturating_mul(width).saturating_sub(now));
+                    }
+                }
+                Room::Unknown
+            }
+            Law::Weighted { window, scale, most } => {
+                let (amount, (elder, younger)) = (amount.min(most), self.pair(bucket, most));
+                let fits = younger + cost <= amount;
+                // Too much in the younger for now: when it is the elder, there will be nothing else.
+                let (counted, free, end) = if fits {
+                    (elder, amount - younger - cost, bucket + 1)
+                } else {
+                    (younger, amount - cost, bucket + 2)
+                };
+                let left = end.saturating_mul(window).saturating_sub(now);
+                if fits && counted * left.min(window).div_ceil(scale) <= free * (window / scale) {
+                    return Room::Now;
+                }
+                let covered = (free * (window / scale)).checked_div(counted).map_or(window, |parts| parts * scale);
+                room_in(left.saturating_sub(covered.min(window)))
+            }
+        }
+    }
+
+    /// What the bucket before this one holds, and this one.
+    fn pair(&self, bucket: u64, most: u64) -> (u64, u64) {
+        let held = |wanted: u64| {
+            let found = self.buckets.iter().find(|(at, _)| *at == wanted);
+            found.map_or(0, |(_, count)| (*count).min(most))
+        };
+        (bucket.checked_sub(1).map_or(0, held), held(bucket))
+    }
+
+    /// Charges the bucket that [`advance`](Self::advance) told.
+    pub(crate) fn charge(&mut self, bucket: u64, cost: u64) {
+        if cost == 0 {
+            return;
+        }
+        match self.buckets.back_mut().filter(|(at, _)| *at == bucket) {
+            Some((_, count)) => *count += cost,
+            None => self.buckets.push_back((bucket, cost)),
+        }
+        self.used += cost;
+    }
+
+    /// Makes of what was charged to a bucket what it should have been, if it still counts; never less than nothing.
+    pub(crate) fn correct(&mut self, law: Law, bucket: u64, charged: u64, real: u64, now: u64) {
+        let youngest = self.youngest().unwrap_or(0);
+        if bucket < law.first(law.bucket(now).max(youngest)) {
+            return;
+        }
+        let at = self.buckets.partition_point(|(at, _)| *at < bucket);
+        match self.buckets.get_mut(at).filter(|(at, _)| *at == bucket) {
+            Some((_, count)) => {
+                let corrected = (*count + real).saturating_sub(charged);
+                self.used = self.used - *count + corrected;
+                *count = corrected;
+                if corrected == 0 {
+                    self.buckets.remove(at);
+                }
+            }
+            None if real > charged => {
+                self.buckets.insert(at, (bucket, real - charged));
+                self.used += real - charged;
+            }
+            None => {}
+        }
+    }
+}
+
+/// ⌈a·b/c⌉
+fn div_ceil(a: u64, b: u64, c: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    u64::try_from(product.div_ceil(u128::from(c.max(1)))).unwrap_or(u64::MAX)
+}
+
+fn room_in(time: u64) -> Room {
+    Room::In(Duration::from_micros(time))
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
