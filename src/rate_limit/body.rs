@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use super::settle::Tracking;
 use crate::BoxError;
 
 /// The body of a response: the inner service's, whose end gives back what was not used, or a problem.

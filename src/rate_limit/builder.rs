@@ -117,7 +117,6 @@ impl<L: Limiter> Builder<L> {
     /// # Panics
     ///
     /// If a setting makes no sense; [`try_build`](Self::try_build) returns it.
-    #[must_use]
     pub fn build(self) -> RateLimitLayer<L> {
         match self.try_build() {
             Ok(layer) => layer,

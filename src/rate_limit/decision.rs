@@ -24,6 +24,7 @@ pub struct Charge {
 
 impl Charge {
     /// Asks for this much of a policy's own amount.
+    #[must_use]
     pub fn new(policy: Policy, subject: Subject, cost: u64) -> Self {
         let amount = policy.quota().amount();
         Self { policy, subject, amount, cost, group: None }
@@ -190,6 +191,7 @@ pub struct Correction {
 
 impl Correction {
     /// Makes a charge that was taken into this much.
+    #[must_use]
     pub fn new(charge: &Charge, bucket: u64, real: u64) -> Self {
         let (policy, subject, group) = (charge.policy.clone(), charge.subject.clone(), charge.group.clone());
         Self { policy, subject, group, bucket, charged: charge.price(), real: real.min(MOST) }

@@ -88,7 +88,9 @@ impl Limit {
     pub fn on_path(self, path: impl Into<String>) -> Self {
         let path: String = path.into();
         let path = path.trim_end_matches('/').to_owned();
-        self.on(move |head| head.uri.path().strip_prefix(&*path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+        self.on(move |head| {
+            head.uri.path().strip_prefix(&*path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
     }
 
     /// What particular subjects may use. Default: all of them what the quota says.
@@ -116,7 +118,8 @@ impl Limit {
         let unit = self.quota.unit();
         let meter = match (self.meter, unit) {
             (Some(_), Unit::Requests | Unit::Concurrent) => {
-                let problem = format!("{name:?} counts requests, which need no meter; take it away, or count another unit");
+                let problem =
+                    format!("{name:?} counts requests, which need no meter; take it away, or count another unit");
                 return Err(ConfigError::new("rate_limit::Limit meter", problem));
             }
             (None, Unit::Tokens | Unit::Cost) => {

@@ -48,6 +48,9 @@ pub use self::{
     service::RateLimit,
     stats::{PolicySnapshot, Snapshot},
     status::{Outcome, RateLimitStatus},
-    subject::{Everyone, Subject, SubjectOf},
+    subject::{Address, Everyone, Subject, SubjectOf},
 };
-pub use crate::header::rate_limit::{Reset, Style};
+pub use crate::header::{
+    forwarded::ForwardedField,
+    rate_limit::{Reset, Style},
+};

@@ -115,13 +115,15 @@ impl Problem {
 fn detail(status: &RateLimitStatus, retry_after: Option<Duration>) -> String {
     let denying: Vec<_> = status.limits.iter().filter(|(_, standing)| standing.denies()).collect();
     let names = denying.iter().map(|(policy, _)| policy.name()).collect::<Vec<_>>().join(", ");
+    if denying.iter().any(|(_, standing)| standing.room == Room::Never) {
+        return format!("The request is larger than the whole quota of: {names}. Make it smaller.");
+    }
     let what = match status.outcome {
         Outcome::FailedClosed => "It can't be told whether there is room for the request.".to_owned(),
         Outcome::Learned => "The upstream said that it has no room.".to_owned(),
-        _ if denying.iter().any(|(_, standing)| standing.room == Room::Never) => {
-            return format!("The request is larger than the whole quota of: {names}. Make it smaller.");
+        Outcome::Allowed | Outcome::Denied | Outcome::FailedOpen | Outcome::LocalAllowed | Outcome::LocalDenied => {
+            format!("The request finds no room in: {names}.")
         }
-        _ => format!("The request finds no room in: {names}."),
     };
     match retry_after.map(seconds) {
         Some(1) => format!("{what} Try again in a second."),

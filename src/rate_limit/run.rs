@@ -61,7 +61,8 @@ where
     shared.count(&places, &decided);
     let is_let_through = matches!(decided.outcome, Outcome::Allowed | Outcome::LocalAllowed | Outcome::FailedOpen);
     let Decided { outcome, taken: Taken { standings, slots }, retry_after } = decided;
-    let named = standings.iter().filter_map(|standing| Some((charges.get(standing.index)?.policy.clone(), standing.clone())));
+    let named =
+        standings.iter().filter_map(|standing| Some((charges.get(standing.index)?.policy.clone(), standing.clone())));
     let status = RateLimitStatus { outcome, limits: named.collect(), retry_after };
     if !is_let_through {
         tracing::debug!(?outcome, ?retry_after, "a request is denied");
@@ -70,7 +71,7 @@ where
         response.extensions_mut().insert(status);
         return Ok(response);
     }
-    let mut response = ready.call(Request::from_parts(head, body)).await?;
+    let response = ready.call(Request::from_parts(head, body)).await?;
     shared.learn(&charges, response.status(), response.headers());
     let is_local = outcome == Outcome::LocalAllowed;
     let is_free = shared.settings.hits_are_free && is_hit(&response);
@@ -81,8 +82,8 @@ where
         let meter = meter_of(place).filter(|_| shared.is_metered(place))?;
         Some(Settle::new(charge, standing.bucket, if is_free { None } else { meter.gauge(&parts) }, is_free))
     });
-    let tracking = Tracking::new(metered.collect(), slots, shared.clone(), is_local);
-    response = Response::from_parts(parts, RateLimitBody::tracked(body, tracking));
+    let tracking = Tracking::begin(metered.collect(), slots, shared.clone(), is_local);
+    let mut response = Response::from_parts(parts, RateLimitBody::tracked(body, tracking));
     shared.settings.fields.write(&status, response.headers_mut(), shared.settings.clock.now());
     response.extensions_mut().insert(status);
     Ok(response)
@@ -99,7 +100,11 @@ async fn decide<L: Limiter>(shared: &Shared<L>, charges: &[Charge]) -> Decided {
                 let decided = shared.decide(charges).await;
                 let wait = match decided.outcome {
                     Outcome::Denied | Outcome::LocalDenied => wait(&decided.taken),
-                    Outcome::Allowed | Outcome::LocalAllowed | Outcome::Learned | Outcome::FailedOpen | Outcome::FailedClosed => None,
+                    Outcome::Allowed
+                    | Outcome::LocalAllowed
+                    | Outcome::Learned
+                    | Outcome::FailedOpen
+                    | Outcome::FailedClosed => None,
                 };
                 (decided, wait)
             }

@@ -32,8 +32,13 @@ pub(super) struct Tracking<L: Limiter> {
 }
 
 impl<L: Limiter> Tracking<L> {
-    /// `None` if there is nothing to follow.
-    pub(super) fn new(settle: Vec<Settle>, slots: Slots, shared: Arc<Shared<L>>, is_local: bool) -> Option<Box<dyn Tracked>> {
+    /// Begins; `None` if there is nothing to follow.
+    pub(super) fn begin(
+        settle: Vec<Settle>,
+        slots: Slots,
+        shared: Arc<Shared<L>>,
+        is_local: bool,
+    ) -> Option<Box<dyn Tracked>> {
         let (stays, settle): (Vec<_>, Vec<_>) =
             settle.into_iter().partition(|settle| settle.gauge.is_none() && !settle.is_free);
         shared.stats.unsettled.add(stays.len() as u64);

@@ -7,10 +7,8 @@ use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use super::{
-    Charge, Fields, Limiter, OnFailure, Outcome, Problem, Room, Subject, SubjectOf, Taken, Unit,
-    limit::Prepared,
-    limiter::Local,
-    stats::Stats,
+    Charge, Fields, Limiter, OnFailure, Outcome, Problem, Room, Subject, SubjectOf, Taken, Unit, limit::Prepared,
+    limiter::Local, stats::Stats,
 };
 use crate::{
     clock::Clock,
@@ -72,7 +70,9 @@ impl<L: Limiter> Shared<L> {
             charge.amount = amount;
             charges.push((place, charge));
         }
-        if let Some(group) = self.settings.group.as_ref().filter(|_| !charges.is_empty()).and_then(|group| group.subject(head)) {
+        if let Some(group) =
+            self.settings.group.as_ref().filter(|_| !charges.is_empty()).and_then(|group| group.subject(head))
+        {
             charges.iter_mut().for_each(|(_, charge)| charge.group = Some(group.clone()));
         }
         charges

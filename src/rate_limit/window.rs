@@ -83,15 +83,6 @@ impl Law {
             _ => self == other,
         }
     }
-
-    /// For how long a counter is of interest after it was last charged.
-    pub(crate) fn memory(self) -> u64 {
-        match self {
-            Self::Buckets { width, span } => width.saturating_mul(span + 1),
-            Self::Weighted { window, .. } => window.saturating_mul(2),
-            Self::Slots => 0,
-        }
-    }
 }
 
 /// What was used, by bucket.

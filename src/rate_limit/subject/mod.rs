@@ -1,8 +1,12 @@
 //! [`Subject`]: whose use is counted, and [`SubjectOf`]: how it is found in a request.
 
+mod address;
+
 use std::{fmt, net::IpAddr};
 
 use http::request::Parts;
+
+pub use self::address::Address;
 
 /// The longest name that is written out; longer ones are hashed.
 const LONGEST: usize = 64;
@@ -102,6 +106,12 @@ where
 {
     fn subject(&self, head: &Parts) -> Option<Subject> {
         self(head)
+    }
+}
+
+impl SubjectOf for Address {
+    fn subject(&self, head: &Parts) -> Option<Subject> {
+        self.client(head).map(Subject::address)
     }
 }
 

@@ -112,7 +112,7 @@ fn kind(charges: &[Charge], keys: &[String]) -> String {
     let mut kind = String::with_capacity(keys.iter().map(|key| key.len() + 24).sum());
     for (charge, key) in charges.iter().zip(keys) {
         let shadow = if charge.policy.is_shadow() { "?" } else { "" };
-        let _ = write!(kind, "{key} {} {}{shadow}\n", charge.price(), charge.allowance());
+        let _ = writeln!(kind, "{key} {} {}{shadow}", charge.price(), charge.allowance());
     }
     kind
 }
