@@ -17,6 +17,8 @@
 mod endpoint;
 mod fingerprint;
 mod retry;
+mod tokens;
+mod usage;
 
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ pub use self::{
     endpoint::{Endpoint, is_generation},
     fingerprint::Fingerprint,
     retry::{Classify, retry},
+    tokens::Tokens,
+    usage::{Reader as UsageReader, Usage},
 };
 pub use crate::policy::completeness::{Anthropic, Llm as Completeness, OpenAi};
 use crate::{
