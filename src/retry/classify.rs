@@ -195,14 +195,8 @@ fn chain_is_unsent(error: &(dyn Error + 'static)) -> bool {
 
 /// What only connecting fails with.
 fn is_unsent_kind(kind: io::ErrorKind) -> bool {
-    matches!(
-        kind,
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::AddrNotAvailable
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::NetworkDown
-    )
+    // No host or network that is unreachable: a connection on which a request was sent ends so, too, when the way there is lost.
+    matches!(kind, io::ErrorKind::ConnectionRefused | io::ErrorKind::AddrNotAvailable)
 }
 
 #[cfg(test)]
@@ -244,7 +238,14 @@ mod tests {
         assert!(is_unsent(&refused()));
         assert!(is_unsent::<BoxError>(&refused().into()));
         assert!(is_unsent::<BoxError>(&io::Error::other(refused()).into()));
-        for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::TimedOut, io::ErrorKind::BrokenPipe] {
+        // A connection on which a request was sent ends with the last two as well, if the way to the host is lost meanwhile.
+        for kind in [
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::TimedOut,
+            io::ErrorKind::BrokenPipe,
+            io::ErrorKind::HostUnreachable,
+            io::ErrorKind::NetworkUnreachable,
+        ] {
             assert!(!is_unsent(&io::Error::from(kind)), "{kind}");
         }
         assert!(!is_unsent(&"anything else"));
