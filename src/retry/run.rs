@@ -301,7 +301,11 @@ where
         let host = || self.asked.field(&HOST).and_then(|host| host.to_str().ok());
         let host =
             named_by(upstream.map_or_else(|| self.asked.uri(), Upstream::base)).or_else(host).unwrap_or_default();
-        let label = self.shared.settings.label.as_ref().and_then(|label| label(&self.asked, &self.bytes));
+        let label = self.shared.settings.label.as_ref().and_then(|label| {
+            // As it is sent: another model is another upstream.
+            let sent = upstream.map(|upstream| upstream.body(&self.bytes));
+            label(&self.asked, sent.as_ref().unwrap_or(&self.bytes))
+        });
         match label {
             Some(label) => self.shared.known.upstreams.get(&format!("{host} {label}")),
             None => self.shared.known.upstreams.get(host),

@@ -165,14 +165,16 @@ impl Upstream {
                 None => head.headers.remove(name),
             };
         }
-        let body = match self.model.as_deref().and_then(|name| model::replaced(body, name)) {
-            Some(rewritten) => {
-                set_length(&mut head.headers, rewritten.len());
-                rewritten
-            }
-            None => body.clone(),
-        };
-        Some(body)
+        let rewritten = self.body(body);
+        if rewritten != body {
+            set_length(&mut head.headers, rewritten.len());
+        }
+        Some(rewritten)
+    }
+
+    /// What it is sent of a body that was read.
+    pub(in crate::retry) fn body(&self, body: &Bytes) -> Bytes {
+        self.model.as_deref().and_then(|name| model::replaced(body, name)).unwrap_or_else(|| body.clone())
     }
 
     fn uri(&self, uri: &Uri) -> Option<Uri> {

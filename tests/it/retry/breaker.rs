@@ -222,6 +222,21 @@ async fn each_host_and_each_label_has_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_model_at_the_same_host_is_not_shut_out_with_the_one_that_failed() {
+    let script = Script::new(|_, seen| Act::status(if seen.text().contains("large") { 503 } else { 200 }));
+    let small = Upstream::to("http://a".parse().expect("a URI")).model("small");
+    let builder = once().repeatable(|_| true).label(|_, body| Some(String::from_utf8_lossy(body).into_owned()));
+    let layer = builder.fallback(small).build();
+    let service = layer.layer(script.clone());
+    for _ in 0..6 {
+        let response = ask(&service, post("http://a/", &[], r#"{"model":"large"}"#)).await;
+        assert_eq!(response.status(), 200);
+    }
+    let states = [r#"a {"model":"large"}"#, r#"a {"model":"small"}"#].map(|name| state(&layer.handle(), name));
+    assert_eq!((states, script.calls()), ([State::Open, State::Closed], 4 + 6));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_is_open_at_the_start_sends_nothing_and_the_chain_is_taken() {
     let (_, script) = moody();
     let other = Upstream::to("http://b".parse().expect("a URI"));
