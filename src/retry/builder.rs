@@ -169,7 +169,8 @@ impl<C> Builder<C> {
     }
 
     /// Tells apart what one host serves, such as models, by a closure of the request and its body: each has a breaker and a budget
-    /// of its own. There are 4096 at most; the rest share one. Default: a host is one upstream.
+    /// of its own. For another [upstream](super::Upstream) it is shown the body that goes there, with that upstream's model. There
+    /// are 4096 upstreams at most, with names of up to 1024 bytes; the rest share one. Default: a host is one upstream.
     pub fn label(mut self, label: impl Fn(&Asked, &Bytes) -> Option<String> + Send + Sync + 'static) -> Self {
         self.settings.label = Some(Box::new(label));
         self

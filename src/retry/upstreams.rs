@@ -16,6 +16,12 @@ use crate::breaker::{self, Breaker};
 /// How many upstreams are told apart; those that come later share what is known of them.
 const MOST: usize = 4096;
 
+/// The name of what they share.
+const SHARED: &str = "*";
+
+/// The longest name of one, in bytes: a part of it may be what a client sent.
+const LONGEST_NAME: usize = 1024;
+
 /// For how long a request counts for the budget.
 const BUDGET_TTL: Duration = Duration::from_secs(10);
 
@@ -46,7 +52,7 @@ pub(super) struct UpstreamState {
 #[non_exhaustive]
 pub struct UpstreamSnapshot {
     /// Its host, with the port if the URI has one; after a space, the [label](super::Builder::label). `*` if there are so many that
-    /// not all are told apart.
+    /// not all are told apart, or if it is too long.
     pub name: String,
     /// The breaker, unless there is none.
     pub breaker: Option<breaker::Snapshot>,
@@ -59,11 +65,12 @@ impl Upstreams {
 
     /// What is known of the upstream of this name.
     pub(super) fn get(&self, name: &str) -> Arc<UpstreamState> {
+        let name = if name.len() > LONGEST_NAME { SHARED } else { name };
         if let Some(state) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name) {
             return state.clone();
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let name = if known.len() < MOST || known.contains_key(name) { name } else { "*" };
+        let name = if known.len() < MOST || known.contains_key(name) { name } else { SHARED };
         known.entry(name.into()).or_insert_with(|| Arc::new(self.make(name))).clone()
     }
 

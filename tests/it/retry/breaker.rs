@@ -16,7 +16,7 @@ use larder::{
 use tower::Layer as _;
 
 use super::words::{SECOND, default_answer, half, noted, problem};
-use crate::support::{Act, Script, ask, begun, get, post, text};
+use crate::support::{Act, Script, ask, begun, full, get, post, text};
 
 /// Opens when half of at least four calls failed, for 5 s and up to 20; without jitter.
 fn breaker() -> breaker::Builder {
@@ -219,6 +219,18 @@ async fn each_host_and_each_label_has_its_own() {
     assert_eq!(script.calls(), 4 + 5);
     let states = ["a large", "a small"].map(|name| state(&layer.handle(), name));
     assert_eq!(states, [State::Open, State::Closed]);
+}
+
+/// A label may be what a client sent, and megabytes long.
+#[tokio::test(start_paused = true)]
+async fn no_label_is_kept_that_is_longer_than_a_name() {
+    let layer = once().label(|_, body| Some(String::from_utf8_lossy(body).into_owned())).build();
+    let service = layer.layer(Script::statuses([200]));
+    for label in ["x".repeat(10_000), "y".repeat(10_000)] {
+        ask(&service, post("http://a/", &[], "").map(|_| full(label))).await;
+    }
+    let names: Vec<_> = layer.handle().stats().upstreams.into_iter().map(|upstream| upstream.name).collect();
+    assert!(names == ["*"], "{} names", names.len());
 }
 
 #[tokio::test(start_paused = true)]
