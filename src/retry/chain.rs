@@ -47,7 +47,7 @@ where
                     let plan = Plan {
                         upstream: Some(upstream),
                         credentials: upstream.credentials.as_deref(),
-                        attempts: upstream.attempts,
+                        attempts: self.most(upstream.attempts),
                         timeout: upstream.timeout.or(shared.settings.attempt_timeout),
                     };
                     tracing::debug!(attempts = self.made.here, "another upstream is asked");

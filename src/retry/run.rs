@@ -74,8 +74,7 @@ where
     let main = Plan {
         upstream: None,
         credentials: settings.credentials.as_deref(),
-        // Behind a layer that retries, one attempt is enough.
-        attempts: if run.asked.field(&LARDER_ATTEMPT).is_some() { 1 } else { settings.attempts },
+        attempts: run.most(settings.attempts),
         timeout: settings.attempt_timeout,
     };
     match run.ask(&main).await {
@@ -135,6 +134,16 @@ where
             self.asked.set(IDEMPOTENCY_KEY, key);
             self.may_repeat = true;
         }
+    }
+
+    /// Whether it is a further attempt of a layer further out. Then one at each upstream is enough.
+    fn is_retry(&self) -> bool {
+        self.asked.field(&LARDER_ATTEMPT).is_some()
+    }
+
+    /// How many attempts are made at most where so many are allowed.
+    pub(super) fn most(&self, attempts: u32) -> u32 {
+        if self.is_retry() { 1 } else { attempts }
     }
 
     /// Makes attempts at one upstream, until one will do.
@@ -236,7 +245,7 @@ where
         self.made.here += 1;
         shared.known.stats.attempts.increment();
         let watch = Watch { shared, state, permit, begun, timeout: plan.timeout, deadline: self.deadline };
-        let hedge = shared.settings.hedge.filter(|_| self.is_whole && self.may_repeat);
+        let hedge = shared.settings.hedge.filter(|_| self.is_whole && self.may_repeat && !self.is_retry());
         let wake = hedge.and_then(|hedge| hedge.delay(state)).and_then(|delay| begun.checked_add(delay));
         let sent = pin!(self.dispatch.send(request));
         match wake {

@@ -1,9 +1,9 @@
 //! Layers over layers, in one process or in several, make no more attempts than one.
 
-use larder::retry::{Attempts, Upstream};
+use larder::retry::{Attempts, Hedge, Upstream};
 use tower::Layer as _;
 
-use super::words::{default_answer, half, noted, problem};
+use super::words::{MS, default_answer, half, noted, problem};
 use crate::support::{Act, Script, ask, field, get, text};
 
 #[tokio::test(start_paused = true)]
@@ -50,6 +50,20 @@ async fn a_request_that_is_a_retry_already_is_sent_once() {
         ask(&half().build().layer(script.clone()), get("http://a/", fields)).await;
         assert_eq!(script.calls(), calls);
         assert_eq!(script.seen()[0].field("larder-attempt"), fields.first().map(|(_, value)| *value));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_a_retry_already_is_sent_once_to_each_upstream_and_not_hedged() {
+    for (fields, calls) in [(&[("larder-attempt", "2")][..], 2), (&[], 6)] {
+        let script = Script::statuses([503]);
+        let other = Upstream::to("http://b".parse().expect("a URI")).attempts(3);
+        ask(&half().fallback(other).build().layer(script.clone()), get("http://a/", fields)).await;
+        assert_eq!(script.calls(), calls);
+
+        let script = Script::new(|_, _| Act::status(200).after(1000));
+        ask(&half().hedge(Hedge::after(100 * MS)).build().layer(script.clone()), get("http://a/", fields)).await;
+        assert_eq!(script.calls(), if fields.is_empty() { 2 } else { 1 });
     }
 }
 
