@@ -17,6 +17,9 @@ use crate::ConfigError;
 /// A time that can always be added to now: some hundred years.
 const LONGEST: Duration = Duration::from_secs(1 << 32);
 
+/// The longest rest that one answer can demand.
+const LONGEST_HINT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Several credentials for one upstream.
 ///
 /// The first is used until the upstream refuses it (401, 402, 403) or has no room for it (429). Then the next one takes its turn,
@@ -105,9 +108,12 @@ impl Credentials {
 
     /// It was refused, or there was no room for it.
     pub(super) fn rest(&self, index: usize, hint: Option<Duration>, now: Instant) {
+        let time = hint.map_or(self.cooldown, |hint| hint.min(LONGEST_HINT));
         // As long as can be said, if it is longer.
-        let until = now.checked_add(hint.unwrap_or(self.cooldown)).or_else(|| now.checked_add(LONGEST));
-        *self.keys[index].rests_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        let until = now.checked_add(time).or_else(|| now.checked_add(LONGEST));
+        let mut rests_until = self.keys[index].rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was sent before may be answered after.
+        *rests_until = (*rests_until).max(until);
     }
 
     /// Whether a status says that the credential is refused.
@@ -144,6 +150,16 @@ mod tests {
         assert_eq!(keys.pick(&[], now + Duration::from_secs(3)), Ok(1));
         assert_eq!(keys.pick(&[1], now + Duration::from_secs(10)), Ok(0));
         assert_eq!(keys.pick(&[0, 1], now + Duration::from_secs(10)), Err(None));
+    }
+
+    #[test]
+    fn of_two_rests_the_longer_counts() {
+        let (keys, now) = (Credentials::bearer(["one"]).expect("a token"), Instant::now());
+        let [short, long] = [1, 9].map(Duration::from_secs);
+        keys.rest(0, Some(long), now);
+        // Of a request that was under way already.
+        keys.rest(0, Some(short), now);
+        assert_eq!(keys.pick(&[], now), Err(Some(long)));
     }
 
     #[test]

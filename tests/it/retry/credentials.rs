@@ -158,6 +158,22 @@ async fn another_upstream_has_keys_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_is_not_given_up_for_years_because_one_answer_says_so() {
+    for long in ["2147483648", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+        let script = Script::new(move |number, _| match number {
+            0 => Act::with(429, &[("retry-after", long)]),
+            _ => Act::status(200),
+        });
+        let service = with(&["one"]).build().layer(script.clone());
+        for expected in [429, 503] {
+            assert_eq!(ask(&service, get("http://a/", &[])).await.status(), expected);
+        }
+        tokio::time::advance(24 * 3600 * SECOND).await;
+        assert_eq!(ask(&service, get("http://a/", &[])).await.status(), 200, "{long}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_key_is_logged_shown_or_answered_with() {
     let log = Log::new();
     let script = Script::new(|number, _| match number % 3 {
