@@ -139,9 +139,10 @@ impl<C> Builder<C> {
         self
     }
 
-    /// How much retries and hedges may add to the load of an upstream: so many of them for each request of the last ten seconds,
-    /// and `floor` a second besides. It is a [`TpsBudget`](tower::retry::budget::TpsBudget) for each upstream, which counts in whole
-    /// tokens: a ratio below 1 is rounded down to one of 1/2, 1/3, 1/4 and so on. It is from 0 to 1000. Default: 0.2 and 10.
+    /// How much retries, hedges and tries with another of the [credentials](Self::credentials) may add to the load of an upstream:
+    /// so many of them for each request of the last ten seconds, and `floor` a second besides. It is a
+    /// [`TpsBudget`](tower::retry::budget::TpsBudget) for each upstream, which counts in whole tokens: a ratio below 1 is rounded
+    /// down to one of 1/2, 1/3, 1/4 and so on. It is from 0 to 1000. Default: 0.2 and 10.
     pub fn budget(mut self, ratio: f32, floor: u32) -> Self {
         self.budget = Some(BudgetSettings { ratio, floor });
         self

@@ -191,6 +191,9 @@ where
                 credentials.rest(index, bad.hint, now());
                 tried.push(index);
                 if self.is_whole && credentials.pick(&tried, now()).is_ok() {
+                    if !self.is_paid_for(&state) {
+                        return Err(bad);
+                    }
                     stats.credential_changes.increment();
                     tracing::debug!(%status, "another credential takes its turn");
                     continue;
@@ -212,9 +215,7 @@ where
                 stats.too_long_to_wait.increment();
                 return Err(bad);
             };
-            if !state.withdraw() {
-                stats.over_budget.increment();
-                tracing::debug!("not retried: the budget is spent");
+            if !self.is_paid_for(&state) {
                 return Err(bad);
             }
             tracing::debug!(attempt = self.made.here, cause = ?bad.cause, status = ?bad.status, ?wait, "retried");
@@ -275,8 +276,7 @@ where
         let Some(request) = plan.request(self.asked.to_parts(), &self.bytes, body, key, self.made.here + 1) else {
             return first.await;
         };
-        if !state.withdraw() {
-            shared.known.stats.over_budget.increment();
+        if !self.is_paid_for(state) {
             return first.await;
         }
         self.made.here += 1;
@@ -304,6 +304,16 @@ where
         // A refusal says that nothing was done.
         let may = self.may_repeat || bad.is_unsent || bad.cause == Cause::Refused;
         may && (self.is_whole || self.body.is_some())
+    }
+
+    /// Whether the budget has what another attempt costs, which is taken from it.
+    fn is_paid_for(&self, state: &UpstreamState) -> bool {
+        let is_paid_for = state.withdraw();
+        if !is_paid_for {
+            self.shared.known.stats.over_budget.increment();
+            tracing::debug!("not sent again: the budget is spent");
+        }
+        is_paid_for
     }
 
     fn state(&self, upstream: Option<&Upstream>) -> Arc<UpstreamState> {

@@ -40,7 +40,7 @@ counters! {
     credential_changes,
     /// Attempts that came to nothing within their time.
     timeouts,
-    /// Retries and hedges that were not made, for the budget was spent.
+    /// Retries, hedges and changes of the credential that were not made, for the budget was spent.
     over_budget,
     /// Retries that were not made, for the wait would have been too long.
     too_long_to_wait,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder::retry::{Backoff, Builder, Hedge, Upstream};
+use larder::retry::{Backoff, Builder, Credentials, Hedge, Upstream};
 use tokio::task::JoinSet;
 use tower::Layer as _;
 
@@ -110,4 +110,26 @@ async fn a_budget_that_was_spent_comes_back_with_time() {
     tokio::time::advance(30 * SECOND).await;
     ask(&service, get("http://a/", &[])).await;
     assert_eq!(script.calls(), 32);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_all_are_refused_add_no_more_than_the_budget() {
+    for status in [401, 429] {
+        // They need not rest, so that each request could try all of them.
+        let script = Script::new(move |_, _| Act::with(status, &[("retry-after", "0")]));
+        let keys = Credentials::bearer((0..10).map(|number| number.to_string())).expect("tokens");
+        let requests = storm(half().no_breaker().budget(0.2, 0).credentials(keys), &script, &["a"], 5).await;
+        let extra = extra(&script, "a", requests);
+        assert!(extra <= requests / 5, "{extra} of {requests} with {status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_key_that_the_budget_does_not_allow_falls_back_at_once() {
+    let script = Script::new(|_, _| Act::status(429));
+    let keys = Credentials::bearer(["one", "two"]).expect("tokens");
+    let layer = half().budget(0.0, 0).credentials(keys).build();
+    let response = ask(&layer.layer(script.clone()), get("http://a/", &[])).await;
+    assert_eq!((response.status().as_u16(), script.times()), (429, vec![0]));
+    assert_eq!((layer.handle().stats().over_budget, layer.handle().stats().credential_changes), (1, 0));
 }
