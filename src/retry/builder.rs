@@ -240,6 +240,13 @@ impl<C> Builder<C> {
         if !chain.iter().any(|step| matches!(step.step, Step::Stale | Step::StaleFrom(_))) {
             chain.insert(0, Fallback::stale());
         }
+        if let Some(credentials) = &self.settings.credentials {
+            for step in chain {
+                if let Step::Upstream(upstream) = &mut step.step {
+                    upstream.drop_credential(credentials.name());
+                }
+            }
+        }
         let known = Known { upstreams: Upstreams::new(self.breaker, self.budget), stats: Stats::default() };
         let shared = Shared { classify: self.classify, settings: self.settings, known: Arc::new(known) };
         Ok(RetryFallbackLayer { shared: Arc::new(shared) })

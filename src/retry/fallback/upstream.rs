@@ -86,7 +86,9 @@ impl Upstream {
     }
 
     /// Whether it gets the client's credentials, which may be for somebody else: `Authorization`, `Proxy-Authorization`, `Cookie`,
-    /// `X-Api-Key`, `Api-Key`, `X-Goog-Api-Key`. Default: `false`.
+    /// `X-Api-Key`, `Api-Key`, `X-Goog-Api-Key`, and the field of the layer's [credentials](crate::retry::Builder::credentials).
+    /// What carries credentials besides is to be [removed](Self::remove_header); those in a path or a query go along in any case.
+    /// Default: `false`.
     pub fn keep_credentials(mut self, keep: bool) -> Self {
         self.keep_credentials = keep;
         self
@@ -148,6 +150,14 @@ impl Upstream {
             return Ok(());
         };
         Err(ConfigError::new("fallback upstream", problem))
+    }
+
+    /// Has the client's own value of this field, too, kept from it.
+    pub(in crate::retry) fn drop_credential(&mut self, name: &HeaderName) {
+        if !self.keep_credentials {
+            // What the user sets comes after.
+            self.fields.insert(0, (name.clone(), None));
+        }
     }
 
     /// Turns a request into one for this upstream. `None`: its path can't be a path there.

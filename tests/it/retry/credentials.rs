@@ -157,6 +157,25 @@ async fn another_upstream_has_keys_of_its_own() {
     assert_eq!(used(&script), ["one", "two", "none", "none"]);
 }
 
+/// What the layer puts its own in place of is a credential, whatever its name.
+#[tokio::test(start_paused = true)]
+async fn a_client_s_own_key_goes_to_no_other_upstream() {
+    let name = HeaderName::from_static("x-my-key");
+    let to = || Upstream::to("http://b".parse().expect("a URI"));
+    let value = HeaderValue::from_static("another");
+    for (other, expected) in [
+        (to(), None),
+        (to().keep_credentials(true), Some("theirs")),
+        (to().header(name.clone(), value), Some("another")),
+    ] {
+        let script = Script::statuses([503, 200]);
+        let credentials = Credentials::new(name.clone(), ["ours"]).expect("a key");
+        let service = half().attempts(1).credentials(credentials).fallback(other).build().layer(script.clone());
+        ask(&service, get("http://a/", &[("x-my-key", "theirs")])).await;
+        assert_eq!((script.seen()[0].field("x-my-key"), script.last().field("x-my-key")), (Some("ours"), expected));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_key_is_not_given_up_for_years_because_one_answer_says_so() {
     for long in ["2147483648", "Fri, 31 Dec 9999 23:59:59 GMT"] {
