@@ -138,10 +138,12 @@ impl Upstream {
 
     pub(in crate::retry) fn check(&self) -> Result<(), ConfigError> {
         let base = &self.base;
+        // Without what may be secret: a password, and the query.
+        let shown = format!("{}{}", named_by(base).unwrap_or_default(), base.path());
         let problem = if base.scheme().is_none() || base.authority().is_none() {
-            format!("{base} has no scheme or no host; takes a URI such as https://mirror.example/v1")
+            format!("{shown} has no scheme or no host; takes a URI such as https://mirror.example/v1")
         } else if base.query().is_some() {
-            format!("{base} has a query, which would take the place of the request's; takes one without")
+            format!("{shown} has a query, which would take the place of the request's; takes one without")
         } else if self.attempts == 0 {
             "no attempts; takes one or more".to_owned()
         } else if self.timeout.is_some_and(|time| time.is_zero()) {
@@ -299,5 +301,7 @@ mod tests {
             assert!(upstream.check().is_err(), "{upstream:?}");
         }
         assert_eq!(to("http://a").check(), Ok(()));
+        let problem = to("http://me:s3cret@a/b?key=s3cret").check().expect_err("a query").to_string();
+        assert!(problem.contains("a/b has a query") && !problem.contains("s3cret"), "{problem}");
     }
 }
