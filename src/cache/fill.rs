@@ -18,7 +18,7 @@ use super::{
     purges::Began,
     shared::Shared,
     slot::Slot,
-    stand_in::told,
+    stand_in::{kind_of, told},
     wants::Wants,
 };
 use crate::{
@@ -170,7 +170,7 @@ where
     {
         let now = self.shared.now();
         let status = response.status();
-        let stand_in = response.extensions().get::<StandIn>().copied();
+        let stand_in = kind_of(&response);
         let error = match stand_in {
             Some(StandIn::Stale { last_status }) => Some(last_status),
             Some(StandIn::Other) | None => self.shared.policy.is_error(status).then_some(Some(status)),

@@ -15,7 +15,7 @@ use crate::{
     BoxError,
     entry::StandIn,
     fingerprint::Fingerprint,
-    header::exchange::{LARDER_ATTEMPTS, LARDER_FALLBACK},
+    header::exchange::{self, LARDER_ATTEMPTS, LARDER_FALLBACK},
     policy::Policy,
     store::Store,
 };
@@ -58,6 +58,12 @@ where
         self.let_go(false);
         Finished::Response(passed(parts, body, said))
     }
+}
+
+/// Whether a response stands in for an answer, as the layer that made it says: here, or in another process.
+pub(super) fn kind_of<B>(response: &Response<B>) -> Option<StandIn> {
+    let said = || exchange::stands_in(response.headers()).then_some(StandIn::Other);
+    response.extensions().get().copied().or_else(said)
 }
 
 /// The stale response that a layer inside took for want of a better one, with what that layer says of it.

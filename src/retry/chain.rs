@@ -12,7 +12,11 @@ use super::{
     run::{Answer, BadOf, Run},
     stale::{at_hand, kept},
 };
-use crate::{BoxError, entry::StandIn, header::exchange::LARDER_ATTEMPTS};
+use crate::{
+    BoxError,
+    entry::StandIn,
+    header::exchange::{self, LARDER_ATTEMPTS},
+};
 
 impl<C, D> Run<'_, C, D>
 where
@@ -110,7 +114,9 @@ where
     pub(super) fn done(&self, mut answer: Answer<D>, other: Option<&Upstream>) -> Answer<D> {
         if let Ok(response) = &mut answer {
             let fallback = other.map(|upstream| {
-                let stand_in = (!upstream.is_storable()).then_some(StandIn::Other);
+                // What it says of itself is about to be replaced.
+                let stands_in = exchange::stands_in(response.headers());
+                let stand_in = (stands_in || !upstream.is_storable()).then_some(StandIn::Other);
                 mark(response, FallbackKind::Upstream, stand_in);
                 FallbackKind::Upstream
             });

@@ -217,6 +217,29 @@ async fn nothing_that_stands_in_is_kept_whatever_the_policy() {
     }
 }
 
+/// Its extension doesn't get that far.
+#[tokio::test(start_paused = true)]
+async fn what_stands_in_is_not_kept_by_a_cache_in_another_process() {
+    for (kind, stored) in [("default", 0), ("problem", 0), ("stale", 0), ("upstream", 1)] {
+        let clock = ManualClock::default();
+        let fields = [("larder-fallback", kind), ("cache-control", "no-store")];
+        let origin = Origin::by_request(move |_| reply(200, &fields, full("stands in")));
+        let layer = http(&clock).policy(Ttl::new(60 * SECOND).override_origin(true)).build();
+        let (status, text) = seen(&layer.layer(origin), get("http://a/", &[])).await;
+        assert_eq!((status, text.as_str(), layer.handle().stats().stored), (200, "stands in", stored), "{kind}");
+
+        // Nor if that process is another upstream's.
+        let origin = Origin::by_request(move |request| match request.uri().host() {
+            Some("b") => reply(200, &fields, full("stands in")),
+            _ => reply(503, &[], full("down")),
+        });
+        let layer = http(&clock).policy(Ttl::new(60 * SECOND).override_origin(true)).build();
+        let retry = quick().clock(clock.clone()).fallback(Upstream::to(Uri::from_static("http://b"))).build();
+        let (status, text) = seen(&layer.layer(retry.layer(within(&origin))), get("http://a/", &[])).await;
+        assert_eq!((status, text.as_str(), layer.handle().stats().stored), (200, "stands in", stored), "{kind}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_mirror_s_answer_is_kept_and_a_hit_says_nothing_of_attempts() {
     let clock = ManualClock::default();
