@@ -155,9 +155,10 @@ impl<C> Builder<C> {
     }
 
     /// The breaker that each upstream gets. What counts as a failure is what is judged to have [failed](super::Cause::Failed), but
-    /// never a 4xx. Its `on_change` is the layer's, which logs it. A failure with a `Retry-After` keeps it open for as long as
-    /// that says, up to an hour. Default: opens when half of at least 20 calls within 30 s failed, for 5 s, doubling up to 60 s;
-    /// then three probes must succeed.
+    /// never a 4xx. An attempt that the [deadline](Self::deadline) cuts short counts as nothing, so an upstream that hangs is found
+    /// out by the [attempt's time](Self::attempt_timeout) alone. Its `on_change` is the layer's, which logs it. A failure with a
+    /// `Retry-After` keeps it open for as long as that says, up to an hour. Default: opens when half of at least 20 calls within
+    /// 30 s failed, for 5 s, doubling up to 60 s; then three probes must succeed.
     pub fn breaker(mut self, breaker: breaker::Builder) -> Self {
         self.breaker = Some(breaker);
         self

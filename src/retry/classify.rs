@@ -121,6 +121,9 @@ pub enum Cause {
 /// Which errors prove that nothing was sent it knows of `std::io::Error`, of [`BoxError`], and of whatever these have as their
 /// source; with the feature `reqwest` of that client's errors, too. hyper-util's client has an error type of its own: make it a
 /// [`BoxError`] inside of the layer (`ServiceBuilder::map_err(BoxError::from)`), or implement [`Classify::is_unsent`].
+///
+/// It can't tell where a client that follows redirects failed: a POST that was answered with a 303 looks unsent if nobody listens
+/// where that leads, and is sent again. Let such a client follow none, as with `reqwest::redirect::Policy::none()`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Transient;
 
