@@ -59,7 +59,8 @@ impl Asked {
     /// The fields as a map.
     #[must_use]
     pub fn to_headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(self.fields.len());
+        // That many names are too many for a map, but not that many lines.
+        let mut headers = HeaderMap::try_with_capacity(self.fields.len()).unwrap_or_default();
         for (name, value) in &self.fields {
             headers.append(name.clone(), value.clone());
         }
@@ -110,5 +111,17 @@ mod tests {
         assert_eq!((&again.method, &again.uri, again.version), (&head.method, &head.uri, head.version));
         assert_eq!(again.headers, head.headers);
         assert_eq!(again.extensions.get::<u8>(), Some(&7));
+    }
+
+    /// A map takes many more lines of one name than names.
+    #[test]
+    fn any_number_of_lines_comes_back() {
+        let mut headers = HeaderMap::new();
+        for _ in 0..40_000 {
+            headers.append("a", HeaderValue::from_static("1"));
+        }
+        let mut head = empty();
+        head.headers = headers.clone();
+        assert_eq!(Asked::new(&head).to_headers(), headers);
     }
 }
