@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header::HOST, request::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, header::HOST, request::Parts, uri::Authority};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -19,13 +19,14 @@ use super::{
     hint,
     plan::{LARDER_ATTEMPT, Plan},
     shared::Shared,
-    upstreams::{UpstreamState, named_by},
+    upstreams::UpstreamState,
     watch::{Watch, now, race},
 };
 use crate::{
     BoxError,
     body::{Buffered, ReplayBody, buffer},
     breaker::Permit,
+    header::host::normal_host,
 };
 
 pub(super) type Answer<D> = Result<Response<RetryBody<<D as Dispatch>::Answer>>, <D as Dispatch>::Error>;
@@ -317,9 +318,11 @@ where
     }
 
     fn state(&self, upstream: Option<&Upstream>) -> Arc<UpstreamState> {
-        let host = || self.asked.field(&HOST).and_then(|host| host.to_str().ok());
-        let host =
-            named_by(upstream.map_or_else(|| self.asked.uri(), Upstream::base)).or_else(host).unwrap_or_default();
+        let uri = upstream.map_or_else(|| self.asked.uri(), Upstream::base);
+        let field = || self.asked.field(&HOST).and_then(|host| host.to_str().ok());
+        let named = uri.authority().map(Authority::as_str).or_else(field).unwrap_or_default();
+        // The same, however it is written, and without a user's name and password: it is logged.
+        let host = normal_host(uri.scheme_str().unwrap_or("http"), named);
         let label = self.shared.settings.label.as_ref().and_then(|label| {
             // As it is sent: another model is another upstream.
             let sent = upstream.map(|upstream| upstream.body(&self.bytes));
@@ -327,7 +330,7 @@ where
         });
         match label {
             Some(label) => self.shared.known.upstreams.get(&format!("{host} {label}")),
-            None => self.shared.known.upstreams.get(host),
+            None => self.shared.known.upstreams.get(&host),
         }
     }
 }

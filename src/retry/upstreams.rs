@@ -51,8 +51,8 @@ pub(super) struct UpstreamState {
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct UpstreamSnapshot {
-    /// Its host, with the port if the URI has one; after a space, the [label](super::Builder::label). `*` if there are so many that
-    /// not all are told apart, or if it is too long.
+    /// Its host in lower case, with the port if that isn't the scheme's own; after a space, the [label](super::Builder::label). `*`
+    /// if there are so many that not all are told apart, or if it is too long.
     pub name: String,
     /// The breaker, unless there is none.
     pub breaker: Option<breaker::Snapshot>,
@@ -129,7 +129,7 @@ impl fmt::Debug for Upstreams {
     }
 }
 
-/// The host, and the port if there is one, but no user's name and password: it is logged.
+/// The host, and the port if there is one, but no user's name and password: it is shown.
 pub(super) fn named_by(uri: &Uri) -> Option<&str> {
     let authority = uri.authority()?.as_str();
     Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))

@@ -208,6 +208,11 @@ async fn each_host_and_each_label_has_its_own() {
     assert_eq!(script.calls(), 6);
     let names: Vec<_> = layer.handle().stats().upstreams.into_iter().map(|upstream| upstream.name).collect();
     assert_eq!(names, ["a", "b:8080", "c"]);
+    // It is the same host, however it is written.
+    for (uri, host) in [("http://A:80/", "A"), ("https://a:443/", "a"), ("/", "A")] {
+        ask(&service, get(uri, &[("host", host)])).await;
+    }
+    assert_eq!((script.calls(), layer.handle().stats().upstreams.len()), (6, 3));
 
     let script = Script::new(|_, seen| Act::status(if seen.text() == "large" { 503 } else { 200 }));
     let layer = once().label(|_, body| Some(String::from_utf8_lossy(body).into_owned())).build();
