@@ -196,8 +196,8 @@ impl<C> Builder<C> {
         self
     }
 
-    /// What is answered at the end of the chain. `None`: the last failure as it came, be it a response or an error; if nothing
-    /// came, a problem still. Default: a [`Problem`].
+    /// What is answered at the end of the chain. `None`: the last failure of the upstream that was meant as it came, be it a response
+    /// or an error; if nothing came of it, as when its breaker is open, a problem still. Default: a [`Problem`].
     ///
     /// A response with a 4xx that was not retried is handed on as it came in any case.
     pub fn problem(mut self, problem: impl Into<Option<Problem>>) -> Self {

@@ -23,9 +23,10 @@ const LONGEST_HINT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Several credentials for one upstream.
 ///
 /// The first is used until the upstream refuses it (401, 402, 403) or has no room for it (429). Then the next one takes its turn,
-/// at once and as part of the same try, though paid for from the [budget](super::Builder::budget), and the one that was refused
-/// rests: for as long as the upstream says, up to a day, or else for a [cooldown](Self::cooldown). Each is tried once at most, and once more after a wait. If all of them rest, that wait is not
-/// begun unless one of them will have rested by its end; and a request that comes meanwhile isn't sent. The fallback chain goes on.
+/// at once and as part of the same try, though paid for from the [budget](super::Builder::budget). The one that was refused rests:
+/// for as long as the upstream says, up to a day, or else for a [cooldown](Self::cooldown). Each is tried once at most, and once
+/// more after a wait. If all of them rest, that wait is not begun unless one of them will have rested by its end; and a request
+/// that comes meanwhile isn't sent. The fallback chain goes on.
 ///
 /// They are never logged, and not part of any `Debug` output.
 pub struct Credentials {

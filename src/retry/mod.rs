@@ -32,8 +32,9 @@
 //! | request field `larder-attempt` | which attempt it is, from the second on |
 //! | request field `idempotency-key` | if [asked for](Builder::idempotency_key) |
 //!
-//! A layer that finds `larder-attempt` in a request makes one attempt at each upstream, and no hedge; one that finds `larder-attempts` in a response that won't do
-//! doesn't retry. So layers that are stacked, in one process or in several, don't multiply.
+//! A layer that finds `larder-attempt` in a request makes one attempt at each upstream, and no hedge; one that finds
+//! `larder-attempts` in a response that won't do doesn't retry. So layers that are stacked, in one process or in several, don't
+//! multiply.
 //!
 //! # Example
 //!
