@@ -108,4 +108,5 @@ pub mod tag;
 
 pub use cache::CacheLayer;
 pub use error::{BoxError, ConfigError};
+pub use rate_limit::RateLimitLayer;
 pub use retry::RetryFallbackLayer;

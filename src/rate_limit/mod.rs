@@ -48,7 +48,7 @@ pub use self::{
     service::RateLimit,
     stats::{PolicySnapshot, Snapshot},
     status::{Outcome, RateLimitStatus},
-    subject::{Address, Everyone, Subject, SubjectOf},
+    subject::{Address, ApiKey, Everyone, Subject, SubjectOf},
 };
 pub use crate::header::{
     forwarded::ForwardedField,

@@ -1,12 +1,13 @@
 //! [`Subject`]: whose use is counted, and [`SubjectOf`]: how it is found in a request.
 
 mod address;
+mod api_key;
 
 use std::{fmt, net::IpAddr};
 
 use http::request::Parts;
 
-pub use self::address::Address;
+pub use self::{address::Address, api_key::ApiKey};
 
 /// The longest name that is written out; longer ones are hashed.
 const LONGEST: usize = 64;
@@ -112,6 +113,12 @@ where
 impl SubjectOf for Address {
     fn subject(&self, head: &Parts) -> Option<Subject> {
         self.client(head).map(Subject::address)
+    }
+}
+
+impl SubjectOf for ApiKey {
+    fn subject(&self, head: &Parts) -> Option<Subject> {
+        self.digest(head).map(|digest| Subject::hashed("key", digest))
     }
 }
 
