@@ -1,9 +1,9 @@
 //! `Forwarded` (RFC 7239) and `X-Forwarded-For`: whom a request came through, told by the proxies on its way.
 //!
-//! Each proxy adds the address that it saw to the end of the list, and whatever is further to the left was there before.
-//! So everything left of the first proxy that is trusted can be forged, and is read last, if at all: the iterators go
-//! from the right to the left, and do nothing for what is not asked for. What somebody forged changes nothing of what is
-//! right of it, not even by a quote that is never closed.
+//! Each proxy adds the address that it saw to the end of the list, and whatever is further to the left was there
+//! before. So everything left of the first proxy that is trusted can be forged, and is read last, if at all: the
+//! iterators go from the right to the left, and do nothing for what is not asked for. What somebody forged changes
+//! nothing of what is right of it, not even by a quote that is never closed.
 
 #[cfg(test)]
 mod tests;
@@ -81,7 +81,7 @@ impl ForwardedField {
     /// use larder::header::forwarded::{ForwardedField, Hop};
     ///
     /// let mut headers = HeaderMap::new();
-    /// headers.append("forwarded", HeaderValue::from_static(r#"for=192.0.2.43, for="[2001:db8::17]:4711";proto=https"#));
+    /// headers.append("forwarded", HeaderValue::from_static(r#"for=192.0.2.43, for="[2001:db8::17]:4711""#));
     /// headers.append("forwarded", HeaderValue::from_static("for=_gateway"));
     /// let hops: Vec<_> = ForwardedField::Forwarded.hops(&headers).collect();
     /// assert_eq!(hops[0], Hop::Unknown);
@@ -124,8 +124,9 @@ fn split_at(list: &[u8], comma: Option<usize>) -> (Option<&[u8]>, &[u8]) {
 
 /// The last element of a list, and what lies before it.
 ///
-/// Quoted strings (RFC 9110 §5.6.4) are found from the right: a quote that a client left open would else swallow the commas of
-/// proxies. What can't be an element, since a quote in it is closed but not opened, is an empty one, and the first of its line.
+/// Quoted strings (RFC 9110 §5.6.4) are found from the right: a quote that a client left open would else swallow the
+/// commas of proxies. What can't be an element, since a quote in it is closed but not opened, is an empty one, and the
+/// first of its line.
 fn split_last_element(list: &[u8]) -> (Option<&[u8]>, &[u8]) {
     let mut end = list.len();
     while let Some(at) = list[..end].iter().rposition(|byte| matches!(byte, b',' | b'"')) {
@@ -138,8 +139,8 @@ fn split_last_element(list: &[u8]) -> (Option<&[u8]>, &[u8]) {
     (None, list)
 }
 
-/// The last quote that is not escaped: one with an even number of backslashes before it, as in a quoted string each of them
-/// is one of a pair, and in front of it stands an equals sign.
+/// The last quote that is not escaped: one with an even number of backslashes before it, as in a quoted string each of
+/// them is one of a pair, and in front of it stands an equals sign.
 fn opening_quote(text: &[u8]) -> Option<usize> {
     let mut end = text.len();
     loop {

@@ -202,7 +202,9 @@ proptest! {
     }
 
     #[test]
-    fn anything_like_a_list_is_read_without_panic(line in r#"((for|by)=["\\]?[0-9a-f.:\[\]_"\\]{0,12}["\\]?[,; ]?){0,6}"#) {
+    fn anything_like_a_list_is_read_without_panic(
+        line in r#"((for|by)=["\\]?[0-9a-f.:\[\]_"\\]{0,12}["\\]?[,; ]?){0,6}"#,
+    ) {
         let _ = hops(Forwarded, &[&line]);
         let _ = hops(XForwardedFor, &[&line]);
     }

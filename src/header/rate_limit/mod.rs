@@ -3,9 +3,9 @@
 //!
 //! | by | fields | a reset is |
 //! |---|---|---|
-//! | [`Style`] | `RateLimit-Policy`, `RateLimit` ([draft-ietf-httpapi-ratelimit-headers-11]) | seconds from now |
+//! | [`Style`] | `RateLimit-Policy`, `RateLimit` ([draft 11]) | seconds from now |
 //! | [`Standing::x_fields`] | `X-RateLimit-Limit`, `-Remaining`, `-Reset` | as told by [`Reset`] |
-//! | [`Standing::openai_fields`] | `x-ratelimit-*-requests`, `x-ratelimit-*-tokens` ([OpenAI]) | a Go duration: `6m0s` |
+//! | [`Standing::openai_fields`] | `x-ratelimit-*-requests`, `-tokens` ([OpenAI]) | a Go duration: `6m0s` |
 //!
 //! Times are rounded up, so that nobody is called back too early. Numbers greater than 999,999,999,999,999, the
 //! greatest Integer of structured fields ([RFC 9651 §3.3.1]), are written as that.
@@ -27,7 +27,7 @@
 //! assert_eq!(limits, r#""rpm";r=0;t=12, "slots";r=8"#);
 //! ```
 //!
-//! [draft-ietf-httpapi-ratelimit-headers-11]: https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-ratelimit-headers-11
+//! [draft 11]: https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-ratelimit-headers-11
 //! [OpenAI]: https://platform.openai.com/docs/guides/rate-limits
 //! [RFC 9651 §3.3.1]: https://www.rfc-editor.org/rfc/rfc9651#section-3.3.1
 
@@ -86,7 +86,8 @@ pub enum Unit {
     ConcurrentRequests,
 }
 
-/// How `RateLimit-Policy` and `RateLimit` are written: both belong to a draft whose parameters still change their names.
+/// How `RateLimit-Policy` and `RateLimit` are written: both belong to a draft whose parameters still change their
+/// names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Style {
@@ -136,8 +137,8 @@ impl<'a> Standing<'a> {
         ]
     }
 
-    /// `x-ratelimit-limit-requests`, `x-ratelimit-remaining-requests` and `x-ratelimit-reset-requests`, or the same with
-    /// `-tokens`, as [OpenAI] writes them. `None` if the limit is on anything else than requests and tokens.
+    /// `x-ratelimit-limit-requests`, `x-ratelimit-remaining-requests` and `x-ratelimit-reset-requests`, or the same
+    /// with `-tokens`, as [OpenAI] writes them. `None` if the limit is on anything else than requests and tokens.
     ///
     /// The reset is how long until the whole limit is there again, as a Go duration in whole milliseconds: `6m0s`,
     /// `120ms`. Allocates once for each.

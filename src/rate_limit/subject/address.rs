@@ -15,15 +15,17 @@ type PeerFn = Arc<dyn Fn(&Parts) -> Option<SocketAddr> + Send + Sync>;
 
 /// Tells clients apart by their addresses.
 ///
-/// That is the address of the peer, who opened the connection. If it belongs to a [trusted proxy](Self::trusted_proxies), it is the
-/// one that this proxy says it had the request from, and so on: the hops are gone through from the right to the left for as long as
-/// they are trusted proxies themselves, and the first that is not is the client.
+/// That is the address of the peer, who opened the connection. If that is a
+/// [trusted proxy](Self::trusted_proxies), it is the one that this proxy says it had the request from, and so on: the
+/// hops are gone through from the right to the left for as long as they are trusted proxies themselves, and the first
+/// that is not is the client.
 ///
 /// Where a proxy doesn't say, or says what can't be read, its own address stands for whoever is behind it. It is never
-/// one that is written further to the left, as that may have been forged. If all hops are trusted, the leftmost is the client.
+/// one that is written further to the left, as that may have been forged. If all hops are trusted, the leftmost is the
+/// client.
 ///
-/// IPv4 in IPv6 (`::ffff:192.0.2.1`) is the IPv4 address. Of other IPv6 addresses only the [network](Self::ipv6_prefix) counts,
-/// since a client has billions of them to choose from.
+/// IPv4 in IPv6 (`::ffff:192.0.2.1`) is the IPv4 address. Of other IPv6 addresses only the [network](Self::ipv6_prefix)
+/// counts, since a client has billions of them to choose from.
 ///
 /// ```
 /// use http::Request;
@@ -60,26 +62,28 @@ impl Address {
 
     /// The networks of the proxies that are believed, in place of those named before. Default: none.
     ///
-    /// Each of them has to add to the [field](Self::field) the address from which it had the request. Trust the proxies alone: a
-    /// client within these networks can say of itself what it likes.
+    /// Each of them has to add to the [field](Self::field) the address from which it had the request. Trust the proxies
+    /// alone: a client within these networks can say of itself what it likes.
     pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
         self.trusted = networks.into_iter().map(canonical).collect();
         self
     }
 
-    /// The field that the trusted proxies write. The other one is never looked at. Default: [`ForwardedField::XForwardedFor`].
+    /// The field that the trusted proxies write. The other one is never looked at. Default:
+    /// [`ForwardedField::XForwardedFor`].
     ///
-    /// If it were guessed by which of them is there, a client could choose: a proxy that adds to `X-Forwarded-For` hands a
-    /// `Forwarded` on as the client made it up. For the same reason each of the proxies has to write the same one.
+    /// If it were guessed by which of them is there, a client could choose: a proxy that adds to `X-Forwarded-For`
+    /// hands a `Forwarded` on as the client made it up. For the same reason each of the proxies has to write the same
+    /// one.
     pub fn field(mut self, field: ForwardedField) -> Self {
         self.field = field;
         self
     }
 
-    /// How many bits of an IPv6 address count; more than 128 are 128. Default: 64, a subnet ([RFC 4291 §2.5.4]), which most clients
-    /// have for themselves.
+    /// How many bits of an IPv6 address count; more than 128 are 128. Default: 64, a subnet ([RFC 4291 §2.5.4]), which
+    /// most clients have for themselves.
     ///
-    /// Many have a /56 or a /48 ([RFC 6177]), and so 256 or 65,536 subnets; where that matters, limit those as well.
+    /// Many have a /56 or a /48 ([RFC 6177]), and so 256 or 65,536 subnets; where that matters, set a limit on those as well.
     ///
     /// [RFC 4291 §2.5.4]: https://www.rfc-editor.org/rfc/rfc4291#section-2.5.4
     /// [RFC 6177]: https://www.rfc-editor.org/rfc/rfc6177
@@ -105,7 +109,8 @@ impl Address {
         self
     }
 
-    /// The address of the client, or of its network; `None` if the peer's isn't known, since nobody vouches for the fields then.
+    /// The address of the client, or of its network; `None` if the peer's isn't known, since nobody vouches for the
+    /// fields then.
     ///
     /// Reads the field no further than to the first hop that is not trusted. Does not allocate.
     #[must_use]
