@@ -1,6 +1,9 @@
 //! [`Policy`]: a quota with its name, as limiters take it.
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
+    sync::Arc,
+};
 
 use super::{Quota, window::Law};
 use crate::ConfigError;
@@ -15,11 +18,14 @@ struct Inner {
     quota: Quota,
     law: Law,
     is_shadow: bool,
+    /// Of the name, for look-ups.
+    hash: u64,
 }
 
 impl Policy {
     pub(super) fn new(name: &str, quota: Quota, is_shadow: bool) -> Self {
-        Self(Arc::new(Inner { name: name.into(), quota, law: Law::of(&quota), is_shadow }))
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name);
+        Self(Arc::new(Inner { name: name.into(), quota, law: Law::of(&quota), is_shadow, hash }))
     }
 
     /// A quota with a name, for asking a limiter without a layer.
@@ -53,6 +59,10 @@ impl Policy {
     /// Whether what one counts, the other counts, too.
     pub(crate) fn counts_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || (self.name() == other.name() && self.law().counts_with(other.law()))
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.0.hash
     }
 
     pub(crate) fn law(&self) -> Law {

@@ -134,6 +134,11 @@ impl Counter {
         }
     }
 
+    /// Whether nothing is charged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+
     fn youngest(&self) -> Option<u64> {
         self.buckets.back().map(|(bucket, _)| *bucket)
     }

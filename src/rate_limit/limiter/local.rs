@@ -2,11 +2,11 @@
 
 use std::{
     fmt,
-    hash::{Hash, Hasher},
+    hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use quick_cache::{Equivalent, Lifecycle, UnitWeighter, sync::Cache};
+use quick_cache::{Equivalent, Lifecycle, UnitWeighter, unsync::Cache};
 use tokio::time::Instant;
 
 use super::{Limiter, LimiterError};
@@ -16,21 +16,28 @@ use crate::rate_limit::{
     window::{Counter, Law},
 };
 
+/// The most parts that counters are divided into, each with a lock of its own.
+const SHARDS: usize = 64;
+
+/// How many counters a part has room for at least.
+const SHARD: usize = 128;
+
 /// Counts in this process; clones share their counters.
 ///
 /// Its memory is bounded: of more subjects than it has room for, those that come seldom are forgotten, and begin anew if they come back.
 /// Requests under way are never forgotten. Time is measured by a clock that is never set.
 ///
-/// A subject takes about 150 bytes, and 16 for each bucket of its window in which it was active.
+/// A subject takes about 250 bytes, and 16 for each bucket of its window in which it was active after the fourth.
 #[derive(Clone)]
 pub struct Local(Arc<Inner>);
 
 struct Inner {
-    counters: Cache<Key, Shared, UnitWeighter, quick_cache::DefaultHashBuilder, Pins>,
+    shards: Box<[Mutex<Shard>]>,
+    random: RandomState,
     begun: Instant,
 }
 
-type Shared = Arc<Mutex<Counter>>;
+type Shard = Cache<Key, Counter, UnitWeighter, BuildHasherDefault<Hashed>, Pins>;
 
 /// The settings of a [`Local`].
 #[derive(Clone, Copy, Debug)]
@@ -54,85 +61,99 @@ impl Local {
     /// How many subjects' use is remembered, by each limit.
     #[must_use]
     pub fn subjects(&self) -> usize {
-        self.0.counters.len()
+        self.0.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
     /// Charges all, or nothing.
     pub(crate) fn take_now(&self, charges: &[Charge]) -> Taken {
-        let now = self.0.now();
-        if let [charge] = charges {
+        let mut taken = if let [charge] = charges {
             // By far the most frequent: nothing has to be kept in order.
-            let counter = self.0.counter(charge);
-            let mut taken = take(&mut [lock(&counter)], &[0], charges, now);
-            hold(&mut taken, charges, &[counter]);
-            return taken;
-        }
-        let counters: Vec<Shared> = charges.iter().map(|charge| self.0.counter(charge)).collect();
-        // Locked in one order by all, so that none waits for another in a circle.
-        let mut order: Vec<&Shared> = counters.iter().collect();
-        order.sort_unstable_by_key(|counter| Arc::as_ptr(counter));
-        order.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        let place = |counter: &Shared| order.iter().position(|other| Arc::ptr_eq(other, counter)).unwrap_or_default();
-        let places: Vec<usize> = counters.iter().map(place).collect();
-        let mut taken = {
-            let mut locked: Vec<MutexGuard<'_, Counter>> = order.iter().map(|counter| lock(counter)).collect();
-            take(&mut locked, &places, charges, now)
+            let hash = self.0.hash(&charge.policy, &charge.subject);
+            let mut shard = lock(self.0.shard(hash));
+            take(std::slice::from_mut(&mut shard), &[(0, hash)], charges, self.0.now())
+        } else {
+            self.take_several(charges)
         };
-        hold(&mut taken, charges, &counters);
+        if taken.is_allowed() {
+            for (charge, standing) in charges.iter().zip(&taken.standings) {
+                if charge.policy.law() == Law::Slots && charge.price() > 0 && standing.room == Room::Now {
+                    let (local, policy, subject) = (self.clone(), charge.policy.clone(), charge.subject.clone());
+                    taken.slots.push(Slot { local, policy, subject });
+                }
+            }
+        }
         taken
+    }
+
+    fn take_several(&self, charges: &[Charge]) -> Taken {
+        let hashes: Vec<u64> = charges.iter().map(|charge| self.0.hash(&charge.policy, &charge.subject)).collect();
+        let mut order: Vec<usize> = hashes.iter().map(|hash| self.0.place(*hash)).collect();
+        // Locked in one order by all, so that none waits for another in a circle.
+        order.sort_unstable();
+        order.dedup();
+        let place = |hash: u64| order.binary_search(&self.0.place(hash)).unwrap_or_default();
+        let places: Vec<(usize, u64)> = hashes.into_iter().map(|hash| (place(hash), hash)).collect();
+        let mut shards: Vec<_> = order.iter().map(|place| lock(&self.0.shards[*place])).collect();
+        take(&mut shards, &places, charges, self.0.now())
     }
 
     /// Corrects charges.
     pub(crate) fn correct(&self, corrections: &[Correction]) {
         for Correction { policy, subject, bucket, charged, real, .. } in corrections {
-            if let Some(counter) = self.0.counters.get(&KeyRef { policy, subject }) {
-                lock(&counter).correct(policy.law(), *bucket, *charged, *real, self.0.now());
+            let hash = self.0.hash(policy, subject);
+            if let Some(mut counter) = lock(self.0.shard(hash)).get_mut(&KeyRef { policy, subject, hash }) {
+                counter.correct(policy.law(), *bucket, *charged, *real, self.0.now());
             }
         }
     }
 }
 
-/// Charges all, or nothing. `places` says which of the counters is whose.
-fn take(counters: &mut [MutexGuard<'_, Counter>], places: &[usize], charges: &[Charge], now: u64) -> Taken {
+/// Charges all, or nothing. `places` says which shard is whose, and the key's hash.
+fn take(shards: &mut [MutexGuard<'_, Shard>], places: &[(usize, u64)], charges: &[Charge], now: u64) -> Taken {
     let mut standings = Vec::with_capacity(charges.len());
-    for (index, (charge, place)) in charges.iter().zip(places).enumerate() {
-        let Some(counter) = counters.get_mut(*place) else { continue };
-        let law = charge.policy.law();
-        let bucket = counter.advance(law, now);
-        let room = counter.room(law, charge.allowance(), charge.price(), bucket, now);
-        if room == Room::Now {
-            counter.charge(bucket, charge.price());
-        }
-        standings.push(Standing::new(index, charge, room, bucket));
+    let mut is_denied = false;
+    for (index, (charge, (place, hash))) in charges.iter().zip(places).enumerate() {
+        let standing = with_counter(&mut shards[*place], charge, *hash, |counter| {
+            let (law, amount) = (charge.policy.law(), charge.allowance());
+            let bucket = counter.advance(law, now);
+            let room = counter.room(law, amount, charge.price(), bucket, now);
+            if room == Room::Now {
+                counter.charge(bucket, charge.price());
+            }
+            let figures = counter.figures(law, amount, bucket, now);
+            let mut standing = Standing::new(index, charge, room, bucket);
+            (standing.used, standing.refill, standing.reset) = (figures.used, figures.refill, figures.reset);
+            standing
+        });
+        is_denied |= standing.denies();
+        standings.push(standing);
     }
-    let is_denied = standings.iter().any(Standing::denies);
     if is_denied {
         // In the opposite order, as two may have charged one counter.
-        for (charge, (place, standing)) in charges.iter().zip(places.iter().zip(&standings)).rev() {
-            if let Some(counter) = counters.get_mut(*place).filter(|_| standing.room == Room::Now) {
-                counter.correct(charge.policy.law(), standing.bucket, charge.price(), 0, now);
+        for (charge, ((place, hash), standing)) in charges.iter().zip(places.iter().zip(&mut standings)).rev() {
+            if standing.room == Room::Now && charge.price() > 0 {
+                with_counter(&mut shards[*place], charge, *hash, |counter| {
+                    let (law, amount) = (charge.policy.law(), charge.allowance());
+                    counter.correct(law, standing.bucket, charge.price(), 0, now);
+                    let figures = counter.figures(law, amount, standing.bucket, now);
+                    (standing.used, standing.refill, standing.reset) = (figures.used, figures.refill, figures.reset);
+                });
             }
-        }
-    }
-    for (charge, (place, standing)) in charges.iter().zip(places.iter().zip(&mut standings)) {
-        if let Some(counter) = counters.get(*place) {
-            let figures = counter.figures(charge.policy.law(), charge.allowance(), standing.bucket, now);
-            (standing.used, standing.refill, standing.reset) = (figures.used, figures.refill, figures.reset);
         }
     }
     Taken::new(standings)
 }
 
-/// Ties slots that were taken to whoever took them.
-fn hold(taken: &mut Taken, charges: &[Charge], counters: &[Shared]) {
-    if charges.iter().all(|charge| charge.policy.law() != Law::Slots) || !taken.is_allowed() {
-        return;
+fn with_counter<T>(shard: &mut Shard, charge: &Charge, hash: u64, act: impl FnOnce(&mut Counter) -> T) -> T {
+    let (policy, subject) = (&charge.policy, &charge.subject);
+    let key = KeyRef { policy, subject, hash };
+    if let Some(mut counter) = shard.get_mut(&key) {
+        return act(&mut counter);
     }
-    for ((charge, counter), standing) in charges.iter().zip(counters).zip(&taken.standings) {
-        if charge.policy.law() == Law::Slots && charge.price() > 0 && standing.room == Room::Now {
-            taken.slots.push(Slot(counter.clone()));
-        }
-    }
+    let mut counter = Counter::default();
+    let done = act(&mut counter);
+    shard.insert(Key { policy: policy.clone(), subject: subject.clone(), hash }, counter);
+    done
 }
 
 impl Default for Local {
@@ -174,8 +195,14 @@ impl LocalBuilder {
     #[must_use]
     pub fn build(self) -> Local {
         let most = self.max_subjects.max(1);
-        let counters = Cache::with(most, most as u64, UnitWeighter, quick_cache::DefaultHashBuilder::default(), Pins);
-        Local(Arc::new(Inner { counters, begun: Instant::now() }))
+        let count = (most / SHARD).clamp(1, SHARDS).next_power_of_two();
+        let room = most.div_ceil(count);
+        let shard = || {
+            let room_by_weight = u64::try_from(room).unwrap_or(u64::MAX);
+            Mutex::new(Cache::with(room.min(SHARD), room_by_weight, UnitWeighter, BuildHasherDefault::default(), Pins))
+        };
+        let shards = (0..count).map(|_| shard()).collect();
+        Local(Arc::new(Inner { shards, random: RandomState::new(), begun: Instant::now() }))
     }
 }
 
@@ -185,93 +212,109 @@ impl Inner {
         u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn counter(&self, charge: &Charge) -> Shared {
-        let (policy, subject) = (&charge.policy, &charge.subject);
-        if let Some(counter) = self.counters.get(&KeyRef { policy, subject }) {
-            return counter;
-        }
-        let key = Key { policy: policy.clone(), subject: subject.clone() };
-        let made: Result<Shared, std::convert::Infallible> =
-            self.counters.get_or_insert_with(&key, || Ok(Shared::default()));
-        made.unwrap_or_else(|never| match never {})
+    fn hash(&self, policy: &Policy, subject: &Subject) -> u64 {
+        self.random.hash_one((policy.hash(), subject))
+    }
+
+    fn place(&self, hash: u64) -> usize {
+        // Its high bits: those that are low are the shard's own.
+        usize::try_from(hash >> 48).unwrap_or_default() % self.shards.len()
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+        &self.shards[self.place(hash)]
     }
 }
 
 /// A slot that is given back when it is dropped.
-struct Slot(Shared);
+struct Slot {
+    local: Local,
+    policy: Policy,
+    subject: Subject,
+}
 
 impl Held for Slot {}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        lock(&self.0).correct(Law::Slots, 0, 1, 0, 0);
+        let (Self { local, policy, subject }, law) = (&*self, self.policy.law());
+        let hash = local.0.hash(policy, subject);
+        if let Some(mut counter) = lock(local.0.shard(hash)).get_mut(&KeyRef { policy, subject, hash }) {
+            counter.correct(law, 0, 1, 0, 0);
+        }
     }
 }
 
-fn lock(counter: &Shared) -> MutexGuard<'_, Counter> {
-    counter.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whose counter it is. Policies of one name and law share it.
-#[derive(Clone)]
 struct Key {
     policy: Policy,
     subject: Subject,
+    hash: u64,
 }
 
 /// The same, borrowed.
 struct KeyRef<'a> {
     policy: &'a Policy,
     subject: &'a Subject,
+    hash: u64,
 }
 
-impl Key {
-    fn by_ref(&self) -> KeyRef<'_> {
-        KeyRef { policy: &self.policy, subject: &self.subject }
-    }
-}
-
-impl PartialEq for KeyRef<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.subject == other.subject && self.policy.counts_with(other.policy)
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 
 impl Hash for KeyRef<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.policy.name().hash(state);
-        self.subject.hash(state);
+        state.write_u64(self.hash);
     }
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.by_ref() == other.by_ref()
+        KeyRef { policy: &self.policy, subject: &self.subject, hash: self.hash }.equivalent(other)
     }
 }
 
 impl Eq for Key {}
 
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.by_ref().hash(state);
-    }
-}
-
 impl Equivalent<Key> for KeyRef<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        *self == key.by_ref()
+        self.hash == key.hash && *self.subject == key.subject && self.policy.counts_with(&key.policy)
     }
 }
 
-/// Keeps the counters that somebody holds: those of requests under way.
+/// A key's hash is a hash already.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// Keeps the counters of requests under way.
 #[derive(Clone)]
 struct Pins;
 
-impl Lifecycle<Key, Shared> for Pins {
+impl Lifecycle<Key, Counter> for Pins {
     type RequestState = ();
 
-    fn is_pinned(&self, _: &Key, counter: &Shared) -> bool {
-        Arc::strong_count(counter) > 1
+    fn is_pinned(&self, key: &Key, counter: &Counter) -> bool {
+        key.policy.law() == Law::Slots && !counter.is_empty()
     }
 }
