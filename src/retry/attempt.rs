@@ -8,7 +8,10 @@ use http_body::Body;
 use serde::{Deserialize, de::IgnoredAny};
 use tokio::time::Instant;
 
-use super::{Asked, Cause, Classify, Credentials, FailureKind, Outcome, RetryBody, Verdict, hint, shared::Shared};
+use super::{
+    Asked, Cause, Classify, Credentials, FailureKind, Outcome, RetryBody, Upstream, Verdict, hint, plan::Plan,
+    shared::Shared,
+};
 use crate::{
     BoxError,
     header::{exchange::LARDER_ATTEMPTS, media_type},
@@ -51,6 +54,8 @@ pub(super) struct Bad<A, E> {
     pub(super) is_unsent: bool,
     pub(super) hint: Option<Duration>,
     pub(super) status: Option<StatusCode>,
+    /// Whether another upstream had no use for the request, which tells nothing of why it came there.
+    pub(super) is_turned_away: bool,
     /// As it came, if anything came.
     pub(super) answer: Option<Result<Response<RetryBody<A>>, E>>,
 }
@@ -59,7 +64,7 @@ impl<A, E> Bad<A, E> {
     /// Nothing came.
     pub(super) fn nothing(kind: FailureKind, cause: Cause, hint: Option<Duration>) -> Self {
         let is_unsent = kind.is_unasked();
-        Self { kind, cause, may_retry: false, is_unsent, hint, status: None, answer: None }
+        Self { kind, cause, may_retry: false, is_unsent, hint, status: None, is_turned_away: false, answer: None }
     }
 
     /// How many attempts a layer further in made, besides the one that it was asked for.
@@ -79,7 +84,7 @@ impl<A, E> Bad<A, E> {
 pub(super) async fn attempt<C, F, A, E>(
     shared: &Shared<C>,
     asked: &Asked,
-    credentials: Option<&Credentials>,
+    plan: &Plan<'_>,
     sent: Pin<&mut F>,
 ) -> Attempted<A, E>
 where
@@ -106,10 +111,15 @@ where
     let (head, body) = response.into_parts();
     let mut body = RetryBody::passed(body);
     let (kind, verdict) = judge(shared, asked, &head, &mut body).await;
+    let is_turned_away = plan.upstream.is_some() && Upstream::turns_away(head.status);
     let verdict = match verdict {
         // It is said of the credential, and there may be another.
-        Verdict::Accept if credentials.is_some() && Credentials::are_refused(head.status) => {
+        Verdict::Accept if plan.credentials.is_some() && Credentials::are_refused(head.status) => {
             Verdict::Fallback(Cause::Refused)
+        }
+        // It is said of how it is asked here, and there may be somebody else.
+        Verdict::Accept if is_turned_away => {
+            Verdict::Fallback(if Credentials::are_refused(head.status) { Cause::Refused } else { Cause::Failed })
         }
         verdict @ (Verdict::Accept | Verdict::Retry(_) | Verdict::Fallback(_)) => verdict,
     };
@@ -124,9 +134,10 @@ where
                 cause,
                 // A layer further in has tried already.
                 may_retry: may_retry && !head.headers.contains_key(LARDER_ATTEMPTS),
-                is_unsent: false,
+                is_unsent: is_turned_away,
                 hint: hint::of(&head.headers, shared.settings.clock.now()),
                 status: Some(head.status),
+                is_turned_away,
                 answer: Some(Ok(Response::from_parts(head, body))),
             };
             Attempted::Bad(bad)

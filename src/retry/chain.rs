@@ -63,8 +63,10 @@ where
                         Err(bad) => {
                             may_send = self.may_send_again(&bad);
                             failure.attempts = self.made.all();
+                            if bad.is_turned_away {
+                                tracing::debug!(status = ?bad.status, "another upstream turned the request away");
                             // What was not asked tells less than what was.
-                            if !bad.kind.is_unasked() || failure.kind.is_unasked() {
+                            } else if !bad.kind.is_unasked() || failure.kind.is_unasked() {
                                 failure = self.failure(&bad);
                             }
                         }

@@ -85,7 +85,8 @@ pub enum Outcome<'a, E> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "whoever judges has to know all that can be said")]
 pub enum Verdict {
-    /// It is the client's, whatever it says.
+    /// It is the client's, whatever it says; but for a 401, 402, 403, 404 or 405 of [another
+    /// upstream](super::Upstream), and what [credentials](super::Credentials) are refused with.
     Accept,
     /// Another attempt may do better.
     Retry(Cause),
@@ -114,6 +115,7 @@ pub enum Cause {
 /// | 408, 425, 500, 502, 503, 504, 529 | retry, failed |
 /// | 429 | retry, throttled |
 /// | 401, 402, 403 | accept; with [credentials](super::Credentials), the next |
+/// | 401 to 405 of [another upstream](super::Upstream) | accept, which is no answer there: the chain goes on |
 /// | any other response | accept |
 /// | an error event at the beginning of a stream | retry, failed |
 /// | an error, a body that broke, a timeout | retry, failed |

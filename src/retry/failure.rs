@@ -16,7 +16,8 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What is wrong, as it was judged.
     pub cause: Cause,
-    /// The status of the last response that came, of any attempt.
+    /// The status of the last response that came, of any attempt, unless another upstream
+    /// [turned the request away](super::Upstream) with it.
     pub last_status: Option<StatusCode>,
     /// When it is worth asking again: what the upstream said, or when the breaker lets a call pass.
     pub retry_after: Option<Duration>,

@@ -184,7 +184,9 @@ where
                 }
                 Attempted::Bad(bad) => bad,
             };
-            self.last_status = bad.status.or(self.last_status);
+            if !bad.is_turned_away {
+                self.last_status = bad.status.or(self.last_status);
+            }
             self.made.further_in += bad.made_further_in();
             if let (Some(credentials), Some(index), Some(status)) = (plan.credentials, key, bad.status)
                 && Credentials::concerns(status, bad.cause)
@@ -251,7 +253,7 @@ where
         let wake = hedge.and_then(|hedge| hedge.delay(state)).and_then(|delay| begun.checked_add(delay));
         let sent = pin!(self.dispatch.send(request));
         match wake {
-            None => watch.over(&self.asked, plan.credentials, sent).await,
+            None => watch.over(&self.asked, plan, sent).await,
             Some(wake) => Box::pin(self.hedged(plan, key, watch, sent, wake)).await,
         }
     }
@@ -266,7 +268,7 @@ where
         wake: Instant,
     ) -> Attempted<D::Answer, D::Error> {
         let (shared, state) = (watch.shared, watch.state);
-        let mut first = pin!(watch.over(&self.asked, plan.credentials, sent));
+        let mut first = pin!(watch.over(&self.asked, plan, sent));
         if let Some(done) = until(Some(wake), first.as_mut()).await {
             return done;
         }
@@ -286,7 +288,7 @@ where
         let begun = Instant::now();
         let watch = Watch { shared, state, permit, begun, timeout: plan.timeout, deadline: self.deadline };
         let sent = pin!(self.dispatch.send(request));
-        let second = pin!(watch.over(&self.asked, plan.credentials, sent));
+        let second = pin!(watch.over(&self.asked, plan, sent));
         let (done, won) = race(first, second).await;
         if won && matches!(done, Attempted::Final(_)) {
             shared.known.stats.hedges_won.increment();

@@ -11,8 +11,9 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
-    Asked, Cause, Classify, Credentials, FailureKind, Hedge, Verdict,
+    Asked, Cause, Classify, FailureKind, Hedge, Verdict,
     attempt::{Attempted, Bad, attempt, until},
+    plan::Plan,
     shared::Shared,
     upstreams::UpstreamState,
 };
@@ -36,12 +37,7 @@ pub(super) struct Watch<'a, C> {
 
 impl<C> Watch<'_, C> {
     /// Watches over an attempt. Of one that is cancelled nothing is told, nor of one that had less than its time.
-    pub(super) async fn over<F, A, E>(
-        self,
-        asked: &Asked,
-        credentials: Option<&Credentials>,
-        sent: Pin<&mut F>,
-    ) -> Attempted<A, E>
+    pub(super) async fn over<F, A, E>(self, asked: &Asked, plan: &Plan<'_>, sent: Pin<&mut F>) -> Attempted<A, E>
     where
         C: Classify<E>,
         F: Future<Output = Result<Response<A>, E>>,
@@ -50,7 +46,7 @@ impl<C> Watch<'_, C> {
     {
         let ends = self.timeout.and_then(|time| self.begun.checked_add(time));
         let end = ends.into_iter().chain(self.deadline).min();
-        let attempted = until(end, pin!(attempt(self.shared, asked, credentials, sent))).await;
+        let attempted = until(end, pin!(attempt(self.shared, asked, plan, sent))).await;
         let late = attempted.is_none();
         let attempted = attempted.unwrap_or_else(|| {
             self.shared.known.stats.timeouts.increment();

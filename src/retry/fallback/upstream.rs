@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Uri,
+    HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHORIZATION},
     request::Parts,
     uri::PathAndQuery,
@@ -30,6 +30,10 @@ const CREDENTIALS: [HeaderName; 6] = [
 ///
 /// It is asked with the client's method, path, query, fields and body, less the fields that carry credentials: these are for
 /// the host that the client meant. It has a breaker and a budget of its own, as every host has.
+///
+/// If it turns the request away, with a 401, 402, 403, 404 or 405, the next step of the chain is taken, and what the
+/// client is told in the end is what failed before: that a key is missing here, or that the path is another one, isn't
+/// the client's to mend. Any other 4xx that isn't retried is its answer.
 #[derive(Clone)]
 #[must_use]
 pub struct Upstream {
@@ -134,6 +138,12 @@ impl Upstream {
     /// Whether it needs all of a body to make a request for this upstream.
     pub(in crate::retry) fn rewrites_body(&self) -> bool {
         self.model.is_some()
+    }
+
+    /// Whether a status says that it has no use for a request as it is asked here: its key won't do, or it doesn't
+    /// serve the like.
+    pub(in crate::retry) fn turns_away(status: StatusCode) -> bool {
+        matches!(status.as_u16(), 401..=405)
     }
 
     pub(in crate::retry) fn check(&self) -> Result<(), ConfigError> {

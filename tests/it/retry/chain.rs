@@ -251,6 +251,18 @@ async fn a_stale_answer_stands_in_for_errors_timeouts_and_an_open_breaker() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stale_answer_stands_in_behind_a_mirror_that_turns_the_request_away() {
+    let clock = ManualClock::default();
+    let mut request = get("http://a/", &[]);
+    request.extensions_mut().insert(kept(&clock).await);
+    let layer = quick().clock(clock).fallback(mirror()).fallback(Fallback::stale()).build();
+    let answer = sent(&layer.layer(down_but(|| reply(404, &[], full("what?")))), request).await;
+    assert_eq!(took(&answer), (4, Some(FallbackKind::Stale)));
+    let said = "larder; fwd=stale; fwd-status=503; ttl=-40; detail=stale-if-error";
+    assert_eq!(heard(answer).await, (said, "kept"));
+}
+
 #[tokio::test]
 async fn what_can_t_be_sent_again_goes_to_no_other_upstream() {
     let origin = down_but(|| reply(200, &[], full("mirrored")));

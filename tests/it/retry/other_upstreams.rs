@@ -10,13 +10,18 @@ use http::{HeaderName, HeaderValue, Response, Uri};
 use http_body_util::BodyExt as _;
 use larder::{
     breaker::{Breaker, State},
-    retry::{Credentials, Fallback, FallbackKind, Upstream},
+    retry::{Cause, Credentials, Fallback, FallbackKind, Upstream},
 };
 use tokio::time::Instant;
 use tower::Layer as _;
 
-use super::stack::{SECOND, quick, sent, took};
-use crate::support::{Body, Origin, Step, Wire, channel, client, empty, full, get, post, reply, request, text};
+use super::{
+    stack::{SECOND, quick, sent, took},
+    words::{noted, problem},
+};
+use crate::support::{
+    Act, Body, Origin, Script, Step, Wire, channel, client, empty, full, get, post, reply, request, text,
+};
 
 fn to(uri: &'static str) -> Upstream {
     Upstream::to(Uri::from_static(uri))
@@ -152,7 +157,9 @@ async fn each_upstream_has_its_own_breaker() {
 
 #[tokio::test(start_paused = true)]
 async fn what_another_upstream_says_is_an_answer_unless_it_won_t_do_either() {
-    for (status, expected) in [(200, 200), (404, 404), (503, 418), (429, 418)] {
+    let answers = [200, 304, 400, 406, 409, 410, 413, 422].map(|status| (status, status));
+    for (status, expected) in answers.into_iter().chain([401, 402, 403, 404, 405, 429, 503].map(|status| (status, 418)))
+    {
         let (origin, _) = watched(move |host| match host {
             "b" => reply(status, &[], empty()),
             _ => reply(503, &[], empty()),
@@ -160,6 +167,40 @@ async fn what_another_upstream_says_is_an_answer_unless_it_won_t_do_either() {
         let teapot = Response::builder().status(418).body(Bytes::new()).expect("a response");
         let layer = quick().fallback(to("http://b")).fallback(Fallback::answer(teapot)).build();
         assert_eq!(sent(&layer.layer(origin), get("http://a/", &[])).await.status(), expected);
+    }
+}
+
+/// It is asked once, whatever it is given, and what comes after it may still have a request that was not acted upon.
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_turns_a_request_away_is_passed_over() {
+    for status in 401..=405 {
+        let script = Script::new(move |_, seen| match seen.host() {
+            "a" => Act::refused(),
+            "b" => Act::status(status),
+            _ => Act::status(200),
+        });
+        let layer = quick().attempts(1).fallback(to("http://b").attempts(3)).fallback(to("http://c")).build();
+        let answer = sent(&layer.layer(script.clone()), post("http://a/", &[], "x")).await;
+        assert_eq!((answer.status().as_u16(), took(&answer)), (200, (3, Some(FallbackKind::Upstream))), "{status}");
+        assert_eq!(script.last().host(), "c");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_another_upstream_turns_a_request_away_is_not_what_the_client_is_told() {
+    for status in 401..=405 {
+        let script = Script::new(move |_, seen| Act::status(if seen.host() == "b" { status } else { 503 }));
+        let (failures, note) = noted();
+        let layer = quick().breaker(Breaker::builder()).fallback(to("http://b")).fallback(note).build();
+        let (status, told) = problem(sent(&layer.layer(script), get("http://a/", &[])).await).await;
+        assert_eq!(
+            (status.as_u16(), told["last_status"].as_u64(), told["attempts"].as_u64()),
+            (503, Some(503), Some(4))
+        );
+        let failure = failures.lock().expect("no panic")[0];
+        assert_eq!((failure.cause, failure.attempts, failure.is_outage()), (Cause::Failed, 4, true));
+        let breaker = layer.handle().stats().upstreams[1].breaker.expect("a breaker");
+        assert_eq!(breaker.failures, 0, "it is well");
     }
 }
 

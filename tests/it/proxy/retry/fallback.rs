@@ -121,6 +121,16 @@ async fn fallbacks_are_asked_in_their_order_until_one_answers() {
 }
 
 #[tokio::test]
+async fn a_fallback_that_wants_a_key_or_another_path_is_not_what_the_client_hears_of() {
+    for status in [401, 404] {
+        let other = Origin::answering(move |_, _| response(status, &[JSON], "{}")).await;
+        let (_socket, proxy) = proxy(&[&other.url()], &[]).await;
+        assert_is_problem(&proxy.ask(about("m")).await, 502, 2);
+        assert_eq!(other.calls(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_stream_may_come_from_another_upstream() {
     let sse = [("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")];
     let other = Origin::answering(move |_, _| {
