@@ -28,6 +28,9 @@ const LONGEST_HINT: Duration = Duration::from_secs(24 * 60 * 60);
 /// more after a wait. If all of them rest, that wait is not begun unless one of them will have rested by its end; and a request
 /// that comes meanwhile isn't sent. The fallback chain goes on.
 ///
+/// A single one rests if it is refused, or if the upstream says for how long. A 429 that doesn't say is retried as it
+/// is without credentials.
+///
 /// They are never logged, and not part of any `Debug` output.
 pub struct Credentials {
     name: HeaderName,
@@ -74,7 +77,8 @@ impl Credentials {
         Ok(Self { name, keys, current: AtomicUsize::new(0), cooldown: Duration::from_secs(60) })
     }
 
-    /// How long a credential rests that was refused, if the upstream doesn't say. Default: 60 s.
+    /// How long a credential rests that was refused, or, if it isn't the only one, throttled, unless the upstream says.
+    /// Default: 60 s.
     #[must_use]
     pub fn cooldown(mut self, time: Duration) -> Self {
         self.cooldown = time;
@@ -122,9 +126,11 @@ impl Credentials {
         matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN)
     }
 
-    /// Whether what is wrong is wrong with the credential, or with how much it was used.
-    pub(super) fn concerns(status: StatusCode, cause: Cause) -> bool {
-        Self::are_refused(status) || status == StatusCode::TOO_MANY_REQUESTS || cause == Cause::Refused
+    /// Whether the one in use is to rest: what is wrong is wrong with it, or with how much it was used.
+    pub(super) fn are_to_rest(&self, status: StatusCode, cause: Cause, hint: Option<Duration>) -> bool {
+        let is_meant = status == StatusCode::TOO_MANY_REQUESTS || cause == Cause::Refused;
+        // If there is no other, nothing is won by a cooldown that outlasts every backoff.
+        Self::are_refused(status) || is_meant && (self.keys.len() > 1 || hint.is_some())
     }
 }
 

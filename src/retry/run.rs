@@ -12,7 +12,7 @@ use http_body::Body;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
-    Asked, Cause, Classify, Credentials, FailureKind, IDEMPOTENCY_KEY, RetryBody, Upstream,
+    Asked, Cause, Classify, FailureKind, IDEMPOTENCY_KEY, RetryBody, Upstream,
     attempt::{Attempted, Bad, drain, until},
     attempts::Made,
     dispatch::Dispatch,
@@ -189,7 +189,7 @@ where
             }
             self.made.further_in += bad.made_further_in();
             if let (Some(credentials), Some(index), Some(status)) = (plan.credentials, key, bad.status)
-                && Credentials::concerns(status, bad.cause)
+                && credentials.are_to_rest(status, bad.cause, bad.hint)
             {
                 credentials.rest(index, bad.hint, now());
                 tried.push(index);

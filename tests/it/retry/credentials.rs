@@ -1,7 +1,9 @@
 //! Several credentials for one upstream.
 
+use std::io;
+
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
-use larder::retry::{Attempts, Builder, Credentials, FailureKind, Upstream};
+use larder::retry::{Asked, Attempts, Builder, Cause, Credentials, FailureKind, Outcome, Upstream, Verdict};
 use tower::Layer as _;
 
 use super::words::{SECOND, default_answer, half, noted, problem};
@@ -118,6 +120,49 @@ async fn a_key_that_will_have_rested_is_waited_for_and_no_other() {
     let response = ask(&service, get("http://a/", &[])).await;
     assert_eq!((text(response).await.as_str(), script.times()), ("default", vec![0, 0]));
     assert_eq!(script.now(), 0);
+}
+
+/// There is no other to take its turn, and a cooldown outlasts every backoff.
+#[tokio::test(start_paused = true)]
+async fn the_only_key_is_retried_as_without_keys_if_a_429_doesn_t_say_when_to_come_back() {
+    let keyed = Script::statuses([429, 429, 200]);
+    let response = ask(&with(&["one"]).build().layer(keyed.clone()), get("http://a/", &[])).await;
+    assert_eq!((response.status().as_u16(), used(&keyed)), (200, vec!["one".to_owned(); 3]));
+    let bare = Script::statuses([429, 429, 200]);
+    ask(&half().build().layer(bare.clone()), get("http://a/", &[])).await;
+    assert_eq!(keyed.times(), bare.times());
+
+    let script = Script::statuses([429, 200]);
+    let service = with(&["one"]).attempts(1).build().layer(script.clone());
+    for status in [429_u16, 200] {
+        assert_eq!(ask(&service, get("http://a/", &[])).await.status(), status, "the next request is sent at once");
+    }
+    let used_up = |_: &Asked, outcome: Outcome<'_, io::Error>| {
+        let is_well = matches!(outcome, Outcome::Response { head, .. } if head.status == 200);
+        if is_well { Verdict::Accept } else { Verdict::Fallback(Cause::Refused) }
+    };
+    for (status, sent) in [(400, 2), (429, 2), (401, 1), (402, 1), (403, 1)] {
+        let script = Script::statuses([status]);
+        let service = with(&["one"]).classify(used_up).build().layer(script.clone());
+        ask(&service, get("http://a/", &[])).await;
+        ask(&service, get("http://a/", &[])).await;
+        assert_eq!(script.calls(), sent, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_upstream_with_one_key_is_not_silent_after_a_429() {
+    let script = Script::new(|number, seen| match (seen.host(), number) {
+        ("a", _) => Act::status(503),
+        (_, 1) => Act::status(429),
+        _ => Act::status(200),
+    });
+    let other = Upstream::to("http://b".parse().expect("a URI")).credentials(keys(&["one"]));
+    let service = half().attempts(1).fallback(other).build().layer(script.clone());
+    for status in [429_u16, 200] {
+        assert_eq!(ask(&service, get("http://a/", &[])).await.status(), status);
+    }
+    assert_eq!((script.calls(), script.now()), (4, 0));
 }
 
 #[tokio::test(start_paused = true)]
