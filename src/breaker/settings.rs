@@ -21,7 +21,8 @@ const OPEN: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from
 
 /// Settings of a [`Breaker`], made by [`Breaker::builder`].
 ///
-/// The defaults suit a store that is asked often and answers fast. For an HTTP upstream, slower and longer ones do:
+/// The defaults suit a store that is asked often and answers fast. For an HTTP upstream, slower and longer ones do, as
+/// in [`retry::default_breaker`](crate::retry::default_breaker):
 ///
 /// ```
 /// # use larder::breaker::Breaker;

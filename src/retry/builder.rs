@@ -18,6 +18,29 @@ use crate::{
     clock::{Clock, SystemClock},
 };
 
+/// The breaker that each upstream gets if nothing else is [said](Builder::breaker), to be set further: it opens when
+/// half of at least 20 calls within 30 s failed, for 5 s, doubling up to 60 s; then three probes must succeed.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use larder::{RetryFallbackLayer, retry};
+///
+/// let breaker = retry::default_breaker().slow_call(Duration::from_secs(20));
+/// let layer = RetryFallbackLayer::builder().breaker(breaker).build();
+/// # let _ = layer;
+/// ```
+pub fn default_breaker() -> breaker::Builder {
+    Breaker::builder()
+        .consecutive_failures(None)
+        .failure_ratio(0.5)
+        .min_calls(20)
+        .window(Duration::from_secs(30))
+        .open_for(Duration::from_secs(5))
+        .max_open_for(Duration::from_secs(60))
+        .probes(3)
+}
+
 /// Settings of a [`RetryFallbackLayer`], made by [`RetryFallbackLayer::builder`].
 #[must_use]
 pub struct Builder<C = Transient> {
@@ -29,14 +52,6 @@ pub struct Builder<C = Transient> {
 
 impl Builder {
     pub(super) fn new() -> Self {
-        let breaker = Breaker::builder()
-            .consecutive_failures(None)
-            .failure_ratio(0.5)
-            .min_calls(20)
-            .window(Duration::from_secs(30))
-            .open_for(Duration::from_secs(5))
-            .max_open_for(Duration::from_secs(60))
-            .probes(3);
         Self {
             classify: Transient,
             settings: Settings {
@@ -58,7 +73,7 @@ impl Builder {
                 clock: Arc::new(SystemClock),
                 random: || HasherRng::default().next_f64(),
             },
-            breaker: Some(breaker),
+            breaker: Some(default_breaker()),
             budget: Some(BudgetSettings { ratio: 0.2, floor: 10 }),
         }
     }
@@ -157,8 +172,9 @@ impl<C> Builder<C> {
     /// The breaker that each upstream gets. What counts as a failure is what is judged to have [failed](super::Cause::Failed), but
     /// never a 4xx. An attempt that the [deadline](Self::deadline) cuts short counts as nothing, so an upstream that hangs is found
     /// out by the [attempt's time](Self::attempt_timeout) alone. Its `on_change` is the layer's, which logs it. A failure with a
-    /// `Retry-After` keeps it open for as long as that says, up to an hour. Default: opens when half of at least 20 calls within
-    /// 30 s failed, for 5 s, doubling up to 60 s; then three probes must succeed.
+    /// `Retry-After` keeps it open for as long as that says, up to an hour. Default: [`default_breaker`], from which
+    /// one of your own best begins; [`Breaker::builder`] begins with what suits a store, such as to open after five
+    /// failures in a row.
     pub fn breaker(mut self, breaker: breaker::Builder) -> Self {
         self.breaker = Some(breaker);
         self

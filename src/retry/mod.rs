@@ -113,7 +113,7 @@ pub use self::{
     attempts::Attempts,
     backoff::Backoff,
     body::RetryBody,
-    builder::Builder,
+    builder::{Builder, default_breaker},
     classify::{Cause, Classify, Outcome, Transient, Verdict, is_unsent, of_status},
     credentials::Credentials,
     failure::{Failure, FailureKind},

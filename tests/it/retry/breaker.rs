@@ -11,7 +11,7 @@ use std::{
 use larder::{
     RetryFallbackLayer,
     breaker::{self, Breaker, State},
-    retry::{Backoff, Builder, FailureKind, Handle, RetryFallback, Upstream},
+    retry::{self, Backoff, Builder, FailureKind, Handle, RetryFallback, Upstream},
 };
 use tower::Layer as _;
 
@@ -288,13 +288,16 @@ async fn without_breakers_all_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_default_needs_twenty_calls_and_opens_for_five_seconds() {
-    let script = Script::statuses([503]);
-    let layer = half().attempts(1).backoff(Backoff::constant(Duration::ZERO)).build();
-    let service = layer.layer(script.clone());
-    asked(&service, 30).await;
-    assert_eq!(script.calls(), 20);
-    let left = layer.handle().breaker("a").expect("a breaker");
-    let left = left.admit(tokio::time::Instant::now().into_std()).expect_err("open").retry_in;
-    assert!((5 * SECOND..=Duration::from_secs(6)).contains(&left), "{left:?}");
+async fn the_default_needs_twenty_calls_and_opens_for_five_seconds_also_if_it_is_set_further() {
+    let half = || half().attempts(1).backoff(Backoff::constant(Duration::ZERO));
+    for builder in [half(), half().breaker(retry::default_breaker().slow_call(SECOND))] {
+        let script = Script::statuses([503]);
+        let layer = builder.build();
+        let service = layer.layer(script.clone());
+        asked(&service, 30).await;
+        assert_eq!(script.calls(), 20);
+        let left = layer.handle().breaker("a").expect("a breaker");
+        let left = left.admit(tokio::time::Instant::now().into_std()).expect_err("open").retry_in;
+        assert!((5 * SECOND..=Duration::from_secs(6)).contains(&left), "{left:?}");
+    }
 }
