@@ -10,7 +10,11 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use larder::{
-    header::cache_status::{CacheStatus, Outcome},
+    header::{
+        cache_status::{CacheStatus, Outcome},
+        media_type,
+    },
+    policy::completeness::sse::BROKEN,
     retry::{Attempts, FallbackKind},
 };
 
@@ -45,6 +49,7 @@ struct LogEntry {
     status: StatusCode,
     cache: Option<CacheStatus>,
     attempts: Option<Attempts>,
+    is_event_stream: bool,
     bytes: u64,
     broken: bool,
 }
@@ -54,7 +59,16 @@ pub(crate) fn logged<B>(response: Response<B>, line: Option<Line>) -> Response<L
     let entry = line.map(|line| {
         let cache = response.extensions().get().cloned();
         let attempts = response.extensions().get().copied();
-        Box::new(LogEntry { line, status: response.status(), cache, attempts, bytes: 0, broken: false })
+        let is_event_stream = media_type::is_event_stream(response.headers());
+        Box::new(LogEntry {
+            line,
+            status: response.status(),
+            cache,
+            attempts,
+            is_event_stream,
+            bytes: 0,
+            broken: false,
+        })
     });
     response.map(|body| Logged { body, entry })
 }
@@ -68,7 +82,12 @@ impl<B: Body<Data = Bytes>> Body for Logged<B> {
         let polled = this.body.poll_frame(cx);
         if let (Some(entry), Poll::Ready(Some(frame))) = (this.entry, &polled) {
             match frame {
-                Ok(frame) => entry.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+                Ok(frame) => {
+                    let data = frame.data_ref().map_or(&[][..], |data| data);
+                    entry.bytes += data.len() as u64;
+                    // The client is told so by an event, in the place of an error.
+                    entry.broken |= entry.is_event_stream && data.ends_with(BROKEN);
+                }
                 Err(_) => entry.broken = true,
             }
         }
@@ -88,7 +107,7 @@ impl<B: Body<Data = Bytes>> Body for Logged<B> {
 impl<B> PinnedDrop for Logged<B> {
     fn drop(self: Pin<&mut Self>) {
         let Some(entry) = self.project().entry.take() else { return };
-        let LogEntry { line, status, cache, attempts, bytes, broken } = *entry;
+        let LogEntry { line, status, cache, attempts, bytes, broken, .. } = *entry;
         let state = match &cache {
             Some(CacheStatus { outcome: Outcome::Hit, .. }) => "hit",
             Some(CacheStatus { collapsed: true, .. }) => "collapsed",

@@ -12,8 +12,10 @@
 
 use std::borrow::Cow;
 
-/// What larder ends an event stream with that broke: an error as OpenAI's and Anthropic's clients expect it.
-pub(crate) const BROKEN: &[u8] =
+/// What a [`RetryFallbackLayer`](crate::RetryFallbackLayer) ends an event stream with that broke: an event with an
+/// error as OpenAI's and Anthropic's clients expect it. It is the last frame of such a body, or the end of that, by
+/// which a log can tell that it broke.
+pub const BROKEN: &[u8] =
     b"event: error\ndata: {\"type\":\"error\",\"error\":{\"message\":\"The upstream's stream broke off.\",\
 \"type\":\"api_error\",\"code\":\"upstream_stream_broken\"}}\n\n";
 

@@ -2,7 +2,8 @@
 
 use super::{
     llm::{CHAT, QUESTION, answer},
-    message::{get, post_json, response},
+    llm_stream::EVENTS,
+    message::{chunk, get, post_json, response},
     origin::{Origin, nowhere},
     process::Proxy,
 };
@@ -57,6 +58,31 @@ async fn a_body_that_broke_off_is_logged_as_broken() {
     assert!(proxy.connect().await.try_ask(get("/cut", &[])).await.is_err());
     let line = proxy.log().find(|line| line.contains("/cut")).await;
     assert!(line.contains("broken=true"), "{line}");
+}
+
+#[tokio::test]
+async fn an_event_stream_that_was_given_another_end_is_logged_as_broken() {
+    let origin = Origin::serving(|mut conversation| async move {
+        while let Some((request, _)) = conversation.request().await? {
+            let is_cut = request.text().contains("cut");
+            let sse = [("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")];
+            conversation.wire.send([response(200, &sse, ""), chunk(EVENTS[0])].concat()).await?;
+            if is_cut {
+                return Ok(());
+            }
+            conversation.wire.send([chunk("data: [DONE]\n\n"), chunk("")].concat()).await?;
+        }
+        Ok(())
+    })
+    .await;
+    let proxy = Proxy::start(&origin, &[]).await;
+    for (path, text, broken) in [("/a/v1/messages", "whole", "broken=false"), ("/b/v1/messages", "cut", "broken=true")]
+    {
+        let given = proxy.ask(post_json(path, &[], &QUESTION.replace("hi", text))).await;
+        assert_eq!((given.status(), given.text().contains("event: error")), (200, text == "cut"), "{given:?}");
+        let line = proxy.log().find(|line| line.contains(path)).await;
+        assert!(line.contains(broken), "{line}");
+    }
 }
 
 #[tokio::test]
