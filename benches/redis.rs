@@ -7,11 +7,11 @@
 //! Starts a `redis-server` of its own. What is compared takes turns within one run, so that the ratios mean something on a machine
 //! that has other things to do, too.
 
+mod server;
+
 use std::{
     convert::Infallible,
     env,
-    net::TcpListener,
-    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -31,54 +31,16 @@ use larder::{
     store::{self, BoxStore, Memory, Redis, Store, Tiered, Usage},
     tag::Selector,
 };
-use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tokio::{runtime::Runtime, task::JoinSet};
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
+
+use self::server::Server;
 
 const KEYS: usize = 64;
 
 /// How long each of those that are compared has its turn, and how many turns.
 const TURN: Duration = Duration::from_millis(200);
 const TURNS: usize = 15;
-
-/// A server that ends with the program.
-struct Server {
-    process: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let mut command = Command::new("redis-server");
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-        let process = command.stdout(Stdio::null()).spawn();
-        let process = process.expect("this needs redis-server: `apt-get install redis-server`");
-        let server = Self { process, port };
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        server
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    /// The same client, with no deadline of its own: the least there is to a GET.
-    async fn connect(&self) -> MultiplexedConnection {
-        let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        let client = redis::Client::open(self.url()).expect("a URL");
-        client.get_multiplexed_async_connection_with_config(&config).await.expect("it runs")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 /// A store that never has anything.
 struct Nothing;

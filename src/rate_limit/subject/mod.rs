@@ -111,8 +111,9 @@ where
 }
 
 impl SubjectOf for Address {
+    /// Clients whose address isn't known share one quota: a server that forgot to say the peer's address would limit nobody.
     fn subject(&self, head: &Parts) -> Option<Subject> {
-        self.client(head).map(Subject::address)
+        Some(self.client(head).map_or_else(|| Subject::named("ip", "unknown"), Subject::address))
     }
 }
 
