@@ -73,37 +73,44 @@ impl Drop for Lead<'_> {
             self.redis.0.batches.lock().remove(&kind);
             return;
         };
-        let (redis, charges, keys) = (self.redis.clone(), self.charges.to_vec(), self.keys.to_vec());
-        runtime.spawn(serve(redis, charges, keys, kind, waiters));
+        // Made here, for a runtime that is shutting down drops the task without having run it.
+        let service = Service { redis: self.redis.clone(), kind, is_over: false };
+        runtime.spawn(service.serve(self.charges.to_vec(), self.keys.to_vec(), waiters));
     }
 }
 
-/// Makes one call after another until nobody waits.
-async fn serve(redis: Redis, charges: Vec<Charge>, keys: Vec<String>, kind: String, mut waiters: Vec<Waiter>) {
-    let ends = Ends { redis: &redis, kind: &kind };
-    while !waiters.is_empty() {
-        // Whoever has left needs no room.
-        waiters.retain(|waiter| !waiter.is_closed());
-        if !waiters.is_empty() {
-            let answer = redis.ask(&charges, &keys, waiters.len(), "").await;
-            for (number, waiter) in waiters.into_iter().enumerate() {
-                let _ = waiter.send(answer.as_ref().map(|answer| answer.share(number, &charges)).map_err(Clone::clone));
+/// Calls for those who wait. Leaves nobody waiting if its task ends with the runtime.
+struct Service {
+    redis: Redis,
+    kind: String,
+    /// Whether there is nobody any more.
+    is_over: bool,
+}
+
+impl Service {
+    /// Makes one call after another until nobody waits.
+    async fn serve(mut self, charges: Vec<Charge>, keys: Vec<String>, mut waiters: Vec<Waiter>) {
+        while !waiters.is_empty() {
+            // Whoever has left needs no room.
+            waiters.retain(|waiter| !waiter.is_closed());
+            if !waiters.is_empty() {
+                let answer = self.redis.ask(&charges, &keys, waiters.len(), "").await;
+                for (number, waiter) in waiters.into_iter().enumerate() {
+                    let share = answer.as_ref().map(|answer| answer.share(number, &charges));
+                    let _ = waiter.send(share.map_err(Clone::clone));
+                }
             }
+            waiters = self.redis.0.batches.next(&self.kind);
         }
-        waiters = redis.0.batches.next(&kind);
+        self.is_over = true;
     }
-    std::mem::forget(ends);
 }
 
-/// Leaves nobody waiting if the task ends with its runtime.
-struct Ends<'a> {
-    redis: &'a Redis,
-    kind: &'a str,
-}
-
-impl Drop for Ends<'_> {
+impl Drop for Service {
     fn drop(&mut self) {
-        self.redis.0.batches.lock().remove(self.kind);
+        if !self.is_over {
+            self.redis.0.batches.lock().remove(&self.kind);
+        }
     }
 }
 
