@@ -14,7 +14,9 @@ pub(super) struct Denied(Option<Cache<String, Denial>>);
 
 #[derive(Clone)]
 struct Denial {
-    /// When there can be room.
+    /// When there can be room, if nothing is given back.
+    room: Instant,
+    /// Until when that is believed.
     until: Instant,
     price: u64,
     amount: u64,
@@ -28,26 +30,31 @@ impl Denied {
         Self((most > 0).then(|| Cache::new(most)))
     }
 
-    /// A denial, if one of the charges is known to find no room.
+    /// A denial, if any of the charges are known to find no room: of all that are, for the longest wait counts.
     pub(super) fn look_up(&self, charges: &[Charge], keys: &[String]) -> Option<Taken> {
         let known = self.0.as_ref().filter(|known| !known.is_empty())?;
         let now = Instant::now();
+        let mut standings = Vec::new();
         for (index, (charge, key)) in charges.iter().zip(keys).enumerate() {
             if charge.policy.is_shadow() {
                 continue;
             }
             let Some(denial) = known.get(key) else { continue };
-            let left = denial.until.saturating_duration_since(now);
+            let left = denial.room.saturating_duration_since(now);
             if left.is_zero() {
                 known.remove(key);
             } else if charge.price() >= denial.price && charge.allowance() <= denial.amount {
+                if denial.until <= now {
+                    known.remove(key);
+                    return None;
+                }
                 let mut standing = Standing::new(index, charge, Room::In(left), 0);
                 (standing.used, standing.refill) = (denial.used, left);
                 standing.reset = denial.whole.saturating_duration_since(now);
-                return Some(Taken::new(vec![standing]));
+                standings.push(standing);
             }
         }
-        None
+        (!standings.is_empty()).then(|| Taken::new(standings))
     }
 
     /// Keeps a denial in mind. `apart`: some of what stands in the way may be given back at once.
@@ -61,10 +68,10 @@ impl Denied {
                 continue;
             };
             let is_sure = charge.policy.quota().unit() == Unit::Requests && !apart;
-            let until = now.checked_add(if is_sure { time } else { time.min(DOUBTFUL) });
-            if let (Some(until), Some(whole)) = (until, now.checked_add(standing.reset)) {
+            if let (Some(room), Some(whole)) = (now.checked_add(time), now.checked_add(standing.reset)) {
+                let until = if is_sure { room } else { room.min(now + DOUBTFUL) };
                 let (price, amount, used) = (charge.price(), charge.allowance(), standing.used);
-                known.insert(key.clone(), Denial { until, price, amount, used, whole });
+                known.insert(key.clone(), Denial { room, until, price, amount, used, whole });
             }
         }
     }
