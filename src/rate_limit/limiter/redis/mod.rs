@@ -120,7 +120,15 @@ impl Redis {
         let slots =
             keys.iter().zip(charges).filter(|(_, charge)| charge.policy.law() == Law::Slots && charge.price() > 0);
         let slots: Vec<_> = slots.map(|(key, charge)| (slot::Asked::new(self, key, &name), charge)).collect();
-        let mut taken = self.ask(charges, keys, 1, &name).await?.share(0, charges);
+        let answer = match self.ask(charges, keys, 1, &name).await {
+            // It was not asked for.
+            Err(error) if error.is_refused() => {
+                slots.into_iter().for_each(|(slot, _)| slot.forget());
+                return Err(error);
+            }
+            answer => answer?,
+        };
+        let mut taken = answer.share(0, charges);
         for (slot, charge) in slots {
             let is_taken = taken.standings.iter().any(|standing| {
                 charges.get(standing.index).is_some_and(|other| std::ptr::eq(other, charge))

@@ -1,4 +1,4 @@
--- Gives a slot back.
+-- Gives a slot back. Returns how many there were: 0 or 1.
 --
 -- KEYS[1]  the slots, as take.lua has them
 -- ARGV[1]  the slot

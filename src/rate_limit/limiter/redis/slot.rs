@@ -2,10 +2,20 @@
 
 use std::time::Duration;
 
-use tokio::{runtime::Handle, sync::oneshot, time::sleep};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 
 use super::{RELEASE, RENEW, Redis};
 use crate::rate_limit::decision::Held;
+
+/// Between two tries to give a slot back.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often a slot is looked for that may not have been taken: it may be that it is about to be, by another connection.
+const LOOKS: usize = 3;
 
 /// A slot's name, which no other slot has.
 pub(super) fn name() -> String {
@@ -54,7 +64,7 @@ impl Asked {
                 // By the same task that gives it back, so that it never comes after that.
                 place.renew(lease).await;
             }
-            place.give_back().await;
+            place.give_back(1).await;
         });
         Some(Slot { _held: held })
     }
@@ -63,8 +73,7 @@ impl Asked {
 impl Drop for Asked {
     fn drop(&mut self) {
         if let (Some(place), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            // On the same connection, and so after it was taken.
-            runtime.spawn(async move { place.give_back().await });
+            runtime.spawn(async move { place.give_back(LOOKS).await });
         }
     }
 }
@@ -77,10 +86,24 @@ impl Place {
         }
     }
 
-    async fn give_back(&self) {
-        let call = RELEASE.call().key(&self.key).arg(&self.name);
-        if let Err(error) = self.redis.run(call).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a slot is left to run out");
+    /// Tries until it is known to be gone, or has run out by itself: Redis may be away.
+    async fn give_back(&self, mut looks: usize) {
+        let lease = self.redis.0.lease;
+        let begun = Instant::now();
+        loop {
+            let call = RELEASE.call().key(&self.key).arg(&self.name);
+            match self.redis.run(call).await {
+                Ok(::redis::Value::Int(0)) if looks > 1 => looks -= 1,
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "a slot was not given back yet");
+                }
+            }
+            let pause = AGAIN.min(lease / 3);
+            if begun.elapsed() + pause >= lease {
+                return;
+            }
+            sleep(pause).await;
         }
     }
 }
