@@ -2,6 +2,7 @@
 
 mod cache;
 mod proxy;
+mod rate_limit;
 mod redis;
 mod redis_support;
 mod reqwest;

@@ -1,0 +1,3 @@
+//! `RateLimitLayer` and its limiters.
+
+mod redis;

@@ -1,0 +1,113 @@
+//! Limits that lie on several servers.
+
+use larder::rate_limit::{Charge, Limiter as _, Quota, Subject};
+
+use super::{is_allowed, limiter, of_amount, one, policy, runs, take, until, used};
+use crate::support::redis::Cluster;
+
+/// Charges of two users whose counters lie on different masters.
+async fn apart(cluster: &Cluster, quotas: [Quota; 2]) -> [Charge; 2] {
+    let [first, second] = [("first", quotas[0]), ("second", quotas[1])].map(|(name, quota)| policy(name, quota));
+    let home = cluster.master_of("{user:alice}").await;
+    for number in 0.. {
+        let name = format!("user-{number}");
+        if cluster.master_of(&format!("{{user:{name}}}")).await != home {
+            return [one(&first, "alice"), one(&second, &name)];
+        }
+    }
+    unreachable!("there are three masters");
+}
+
+async fn all_runs(cluster: &Cluster) -> u64 {
+    let mut sum = 0;
+    for node in cluster.nodes() {
+        let (by_hash, by_code) = runs(node).await;
+        sum += by_hash + by_code;
+    }
+    sum
+}
+
+#[tokio::test]
+async fn what_was_charged_is_given_back_when_a_limit_elsewhere_denies() {
+    let cluster = Cluster::start().await;
+    let redis = limiter(&cluster.url());
+    let charges = apart(&cluster, [Quota::per_hour(10), Quota::per_hour(1)]).await;
+    for charges in [charges.clone(), [charges[1].clone(), charges[0].clone()]] {
+        let tight = usize::from(charges[0].policy.name() == "first");
+        assert_eq!(is_allowed(&redis, &charges).await, tight == 1, "room for one");
+        // Each by a limiter that knows of no denial.
+        for _ in 0..3 {
+            let denied = take(&limiter(&cluster.url()), &charges).await;
+            let denying: Vec<_> = denied.standings.iter().map(|standing| standing.index).collect();
+            assert_eq!(denying, [tight], "what was given back is not told");
+            assert!(denied.retry_after().is_some());
+        }
+        for charge in &charges {
+            assert_eq!(used(&redis, charge).await, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn slots_elsewhere_are_given_back_when_a_limit_denies() {
+    let cluster = Cluster::start().await;
+    let redis = limiter(&cluster.url());
+    let charges = apart(&cluster, [Quota::concurrent(5), Quota::per_hour(1)]).await;
+    let held = take(&redis, &charges).await;
+    assert!(held.is_allowed() && !held.slots.is_empty());
+    for _ in 0..3 {
+        assert!(take(&limiter(&cluster.url()), &charges).await.slots.is_empty());
+    }
+    until("the slots are free", async || used(&redis, &charges[0]).await == 1).await;
+    drop(held);
+    until("the slot is free", async || used(&redis, &charges[0]).await == 0).await;
+}
+
+#[tokio::test]
+async fn limits_of_one_group_or_subject_cost_one_round_trip() {
+    let cluster = Cluster::start().await;
+    let redis = limiter(&cluster.url());
+    let mut grouped = apart(&cluster, [Quota::per_hour(10), Quota::per_hour(10)]).await;
+    for charge in &mut grouped {
+        charge.group = Some(Subject::named("org", "acme"));
+    }
+    let alike = ["a", "b"].map(|name| one(&policy(name, Quota::per_hour(10)), "alice"));
+    for charges in [grouped, alike] {
+        assert!(is_allowed(&redis, &charges).await);
+        let before = all_runs(&cluster).await;
+        assert!(is_allowed(&redis, &charges).await);
+        assert_eq!(all_runs(&cluster).await, before + 1);
+    }
+}
+
+/// One of two servers is gone: nobody is charged for what isn't decided.
+#[tokio::test]
+async fn what_was_charged_is_given_back_when_another_server_does_not_answer() {
+    let mut cluster = Cluster::start().await;
+    let redis = limiter(&cluster.url());
+    let charges = apart(&cluster, [Quota::per_hour(10), Quota::per_hour(10)]).await;
+    assert!(is_allowed(&redis, &charges).await);
+    let node = cluster.master_of(&format!("{{{}}}", charges[1].subject)).await;
+    cluster.kill_master(node);
+    redis.take(&charges).await.expect_err("half of it is gone");
+    assert_eq!(used(&redis, &charges[0]).await, 1);
+    cluster.await_ok().await;
+    until("another has taken its place", async || redis.take(&charges).await.is_ok_and(|taken| taken.is_allowed()))
+        .await;
+    assert_eq!(used(&redis, &charges[0]).await, 2);
+}
+
+#[tokio::test]
+async fn a_transient_denial_elsewhere_is_forgotten_within_a_second() {
+    let cluster = Cluster::start().await;
+    let redis = limiter(&cluster.url());
+    let charges = apart(&cluster, [Quota::per_hour(1), Quota::per_hour(1)]).await;
+    // As if another request had charged it, and were about to be denied by the other.
+    let other = limiter(&cluster.url());
+    let taken = take(&other, &charges[..1]).await;
+    assert!(!is_allowed(&redis, &charges).await);
+    let back = larder::rate_limit::Correction::new(&charges[0], taken.standings[0].bucket, 0);
+    other.settle(&[back]).await.expect("an answer");
+    until("there is room", async || is_allowed(&redis, &charges).await).await;
+    assert!(!is_allowed(&redis, &[of_amount(&charges[0], 1)]).await);
+}
