@@ -8,7 +8,7 @@
 //!   more than *N*. With *δ* = 1 µs and *s* = *W* − 1 they cover just that: the log. There is room when the eldest have left: bucket *b*
 //!   leaves at (b + s + 1)δ.
 //! - **Weighted**: two buckets as wide as the window, *e* into the younger. There is room if
-//!   prev·⌈(W − e)/σ⌉ ≤ (N − cur − c)·⌊W/σ⌋, where the scale *σ*, nearly always 1, keeps both sides exact in Lua's numbers.
+//!   prev·min(⌈(W − e)/σ⌉, ⌊W/σ⌋) ≤ (N − cur − c)·⌊W/σ⌋, where the scale *σ*, mostly 1, keeps both sides exact in Lua's numbers.
 //! - **Slots** are taken and given back; time has no part in it.
 //!
 //! A clock that went back fills the youngest bucket that there is, so nothing is admitted twice.
@@ -19,6 +19,9 @@ use super::{Algorithm, Quota, Room, Unit};
 
 /// How often its quota a bucket may hold, or a subject may be allowed, and count in full.
 const OVERFULL: u64 = 1000;
+
+/// The most that a bucket holds: what is exact in Lua's numbers.
+const FULLEST: u64 = (1 << 53) - 1;
 
 /// How use is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +79,14 @@ impl Law {
         }
     }
 
+    /// How much of what is allowed counts.
+    fn limit(self, amount: u64) -> u64 {
+        match self {
+            Self::Weighted { most, .. } => amount.min(most),
+            Self::Buckets { .. } | Self::Slots => amount,
+        }
+    }
+
     /// Whether what one counts, the other can go on with.
     pub(crate) fn counts_with(self, other: Self) -> bool {
         match (self, other) {
@@ -109,7 +120,7 @@ impl Counter {
         let bucket = law.bucket(now).max(self.youngest().unwrap_or(0));
         let first = law.first(bucket);
         while let Some((_, count)) = self.buckets.front().filter(|(at, _)| *at < first) {
-            self.used -= count;
+            self.used = self.used.saturating_sub(*count);
             self.buckets.pop_front();
         }
         bucket
@@ -118,7 +129,7 @@ impl Counter {
     /// What is to be said of it, in the bucket that [`advance`](Self::advance) told.
     pub(crate) fn figures(&self, law: Law, amount: u64, bucket: u64, now: u64) -> Figures {
         let used = self.used(law, bucket, now);
-        let next = amount.saturating_sub(used).saturating_add(1);
+        let next = law.limit(amount).saturating_sub(used).saturating_add(1);
         let end = match (law, self.youngest()) {
             (Law::Slots, _) | (_, None) => 0,
             (Law::Buckets { width, span }, Some(youngest)) => (youngest + span + 1).saturating_mul(width),
@@ -149,8 +160,8 @@ impl Counter {
             Law::Buckets { .. } | Law::Slots => self.used,
             Law::Weighted { window, scale, most } => {
                 let (elder, younger) = self.pair(bucket, most);
-                let left = (bucket + 1).saturating_mul(window).saturating_sub(now).min(window);
-                younger + div_ceil(elder, left.div_ceil(scale), window / scale)
+                let left = (bucket + 1).saturating_mul(window).saturating_sub(now);
+                younger + (elder * parts(window, scale, left)).div_ceil(window / scale)
             }
         }
     }
@@ -160,40 +171,41 @@ impl Counter {
         if cost == 0 {
             return Room::Now;
         }
+        let amount = law.limit(amount);
         if cost > amount {
             return Room::Never;
         }
+        let fits = |used: u64| used <= amount - cost;
         match law {
-            Law::Slots if self.used + cost <= amount => Room::Now,
+            Law::Slots if fits(self.used) => Room::Now,
             Law::Slots => Room::Unknown,
             Law::Buckets { width, span } => {
                 let mut used = self.used;
-                if used + cost <= amount {
+                if fits(used) {
                     return Room::Now;
                 }
                 for (at, count) in &self.buckets {
-                    used -= count;
-                    if used + cost <= amount {
+                    used = used.saturating_sub(*count);
+                    if fits(used) {
                         return room_in((at + span + 1).saturating_mul(width).saturating_sub(now));
                     }
                 }
                 Room::Unknown
             }
             Law::Weighted { window, scale, most } => {
-                let (amount, (elder, younger)) = (amount.min(most), self.pair(bucket, most));
-                let fits = younger + cost <= amount;
+                let ((elder, younger), all) = (self.pair(bucket, most), window / scale);
                 // Too much in the younger for now: when it is the elder, there will be nothing else.
-                let (counted, free, end) = if fits {
-                    (elder, amount - younger - cost, bucket + 1)
+                let (counted, free, end) = if fits(younger) {
+                    (elder, amount - cost - younger, bucket + 1)
                 } else {
                     (younger, amount - cost, bucket + 2)
                 };
                 let left = end.saturating_mul(window).saturating_sub(now);
-                if fits && counted * left.min(window).div_ceil(scale) <= free * (window / scale) {
+                if fits(younger) && counted * parts(window, scale, left) <= free * all {
                     return Room::Now;
                 }
-                let covered = (free * (window / scale)).checked_div(counted).map_or(window, |parts| parts * scale);
-                room_in(left.saturating_sub(covered.min(window)))
+                let covered = (free * all).checked_div(counted).filter(|covered| *covered < all);
+                room_in(left.saturating_sub(covered.map_or(window, |covered| covered * scale)))
             }
         }
     }
@@ -216,44 +228,46 @@ impl Counter {
             Some((_, count)) => *count += cost,
             None => self.buckets.push_back((bucket, cost)),
         }
-        self.used += cost;
+        self.used = self.used.saturating_add(cost);
     }
 
-    /// Makes of what was charged to a bucket what it should have been, if it still counts; never less than nothing.
+    /// Makes of what was charged to a bucket what it should have been, if it still counts, and if it is one that can have been charged;
+    /// never less than nothing.
     pub(crate) fn correct(&mut self, law: Law, bucket: u64, charged: u64, real: u64, now: u64) {
-        let youngest = self.youngest().unwrap_or(0);
-        if bucket < law.first(law.bucket(now).max(youngest)) {
+        let filling = law.bucket(now).max(self.youngest().unwrap_or(0));
+        if bucket < law.first(filling) || bucket > filling {
             return;
         }
         let at = self.buckets.partition_point(|(at, _)| *at < bucket);
         match self.buckets.get_mut(at).filter(|(at, _)| *at == bucket) {
             Some((_, count)) => {
-                let corrected = (*count + real).saturating_sub(charged);
-                self.used = self.used - *count + corrected;
+                let corrected = count.saturating_add(real).saturating_sub(charged).min(FULLEST);
+                self.used = self.used.saturating_sub(*count).saturating_add(corrected);
                 *count = corrected;
                 if corrected == 0 {
                     self.buckets.remove(at);
                 }
             }
             None if real > charged => {
-                self.buckets.insert(at, (bucket, real - charged));
-                self.used += real - charged;
+                let missing = (real - charged).min(FULLEST);
+                self.buckets.insert(at, (bucket, missing));
+                self.used = self.used.saturating_add(missing);
             }
             None => {}
         }
     }
 }
 
-/// ⌈a·b/c⌉
-fn div_ceil(a: u64, b: u64, c: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    u64::try_from(product.div_ceil(u128::from(c.max(1)))).unwrap_or(u64::MAX)
+/// How many parts of the elder bucket the window covers, if so much time is left of it.
+fn parts(window: u64, scale: u64, left: u64) -> u64 {
+    left.div_ceil(scale).min(window / scale)
 }
 
 fn room_in(time: u64) -> Room {
     Room::In(Duration::from_micros(time))
 }
 
+/// Rounded up, so that a window is never shorter than it was said to be.
 fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    u64::try_from(time.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX)
 }
