@@ -14,6 +14,8 @@ mod failure;
 mod fields;
 mod future;
 mod handle;
+#[cfg(test)]
+mod laws;
 mod layer;
 mod limit;
 pub mod limiter;
