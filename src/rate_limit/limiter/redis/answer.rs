@@ -41,7 +41,7 @@ impl Answer {
         let is_admitted = number < self.admitted;
         let standings = self.limits.iter().zip(charges).enumerate().map(|(index, (limit, charge))| {
             let price = charge.price();
-            let room = if is_admitted && number < limit.fits { Room::Now } else { room(limit.room, charge) };
+            let room = if is_admitted && number < limit.fits { Room::Now } else { room(limit.room) };
             let mut standing = Standing::new(index, charge, room, limit.bucket);
             // Those after it are charged already.
             let later = if is_admitted { limit.charged.saturating_sub(number + 1) } else { 0 };
@@ -70,11 +70,11 @@ impl Stand {
     }
 }
 
-fn room(said: i64, charge: &Charge) -> Room {
+fn room(said: i64) -> Room {
     match (said, u64::try_from(said)) {
         (-1, _) => Room::Now,
+        (-3, _) => Room::Never,
         (_, Ok(micros)) => Room::In(Duration::from_micros(micros)),
-        _ if charge.price() > charge.allowance() => Room::Never,
         _ => Room::Unknown,
     }
 }
@@ -96,6 +96,17 @@ mod tests {
         assert_eq!((taken[1].is_allowed(), remaining(1)), (true, 0));
         assert_eq!((taken[2].is_allowed(), remaining(2)), (false, 0));
         assert_eq!(taken[2].retry_after(), Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn what_never_fits_is_not_waited_for_as_what_nobody_knows() {
+        let policy = Policy::try_new("rpm", Quota::per_minute(5)).expect("a policy");
+        let charges = [Charge::new(policy, Subject::everyone(), 1)];
+        for (said, room) in [(-1, Room::Now), (-2, Room::Unknown), (-3, Room::Never)] {
+            let value = Value::Array([0, 0, said, 0, 0, 7, 0, 0].map(Value::Int).to_vec());
+            let taken = Answer::read(&value, 1).expect("an answer").share(0, &charges);
+            assert_eq!(taken.standings[0].room, room);
+        }
     }
 
     #[test]
