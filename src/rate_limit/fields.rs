@@ -64,13 +64,12 @@ impl Fields {
             let (policy, standing) = of_unit.min_by_key(|(_, standing)| urgency(standing))?;
             Some(said(policy, standing, is_denial))
         };
-        if let Some((standing, reset)) = nearest(None).zip(self.x_fields) {
-            headers.extend(standing.x_fields(reset, now));
-        }
-        if self.openai {
-            for unit in [Unit::Requests, Unit::Tokens] {
-                headers.extend(nearest(Some(unit)).and_then(|standing| standing.openai_fields()).into_iter().flatten());
-            }
+        let x_fields = nearest(None).zip(self.x_fields).map(|(standing, reset)| standing.x_fields(reset, now));
+        let units = if self.openai { &[Unit::Requests, Unit::Tokens][..] } else { &[] };
+        let openai = units.iter().filter_map(|unit| nearest(Some(*unit))?.openai_fields());
+        for (name, value) in x_fields.into_iter().chain(openai).flatten() {
+            // `extend` would leave those of the inner service beside them.
+            headers.insert(name, value);
         }
     }
 }
