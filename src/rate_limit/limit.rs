@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, hash::BuildHasher, sync::Arc};
 
 use http::request::Parts;
 
-use super::{ByteMeter, Everyone, Meter, Policy, Quota, Subject, SubjectOf, Unit, policy};
+use super::{ByteMeter, Everyone, Meter, Policy, Quota, Subject, SubjectOf, Unit, path::Below, policy};
 use crate::ConfigError;
 
 /// A quota, whose use it limits, and of which requests.
@@ -84,13 +84,10 @@ impl Limit {
     }
 
     /// Limits only requests whose path is this or lies below it: `/v1/chat` is for `/v1/chat` and `/v1/chat/completions`, not for
-    /// `/v1/chats`.
-    pub fn on_path(self, path: impl Into<String>) -> Self {
-        let path: String = path.into();
-        let path = path.trim_end_matches('/').to_owned();
-        self.on(move |head| {
-            head.uri.path().strip_prefix(&*path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+    /// `/v1/chats`. It is for `/v1/%63hat`, `//v1/chat` and `/v1/x/../chat`, too, since a server may take them for the same.
+    pub fn on_path(self, path: impl AsRef<str>) -> Self {
+        let path = Below::new(path.as_ref());
+        self.on(move |head| path.has(head.uri.path()))
     }
 
     /// What particular subjects may use. Default: all of them what the quota says.

@@ -20,6 +20,7 @@ mod layer;
 mod limit;
 pub mod limiter;
 mod meter;
+mod path;
 mod policy;
 mod problem;
 mod quota;
