@@ -35,3 +35,19 @@ pub enum Outcome {
     /// The limiter did not answer, and there was no room in this process's own share.
     LocalDenied,
 }
+
+impl Outcome {
+    /// The outcome in a word, for logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Learned => "learned",
+            Self::FailedOpen => "failed-open",
+            Self::FailedClosed => "failed-closed",
+            Self::LocalAllowed => "local-allowed",
+            Self::LocalDenied => "local-denied",
+        }
+    }
+}
