@@ -29,7 +29,7 @@ type PeerFn = Arc<dyn Fn(&Parts) -> Option<SocketAddr> + Send + Sync>;
 ///
 /// ```
 /// use http::Request;
-/// use larder::{header::forwarded::ForwardedField, rate_limit::subject::Address};
+/// use larder::{header::forwarded::ForwardedField, rate_limit::Address};
 /// use std::net::SocketAddr;
 ///
 /// let address = Address::new().trusted_proxies(["10.0.0.0/8".parse().unwrap()]);
@@ -98,7 +98,7 @@ impl Address {
     ///
     /// ```
     /// use axum::extract::ConnectInfo;
-    /// use larder::rate_limit::subject::Address;
+    /// use larder::rate_limit::Address;
     /// use std::net::SocketAddr;
     ///
     /// let address = Address::new().peer(|head| head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0));
