@@ -76,6 +76,7 @@ fn module_of(name: &str) -> &str {
     match name {
         "BoxError" | "ConfigError" => "error",
         "CacheLayer" => "cache",
+        "RateLimitLayer" => "rate_limit",
         "RetryFallbackLayer" => "retry",
         other => other,
     }
