@@ -15,6 +15,7 @@ use larder::{
         media_type,
     },
     policy::completeness::sse::BROKEN,
+    rate_limit::{RateLimitStatus, Standing},
     retry::{Attempts, FallbackKind},
 };
 
@@ -49,6 +50,7 @@ struct LogEntry {
     status: StatusCode,
     cache: Option<CacheStatus>,
     attempts: Option<Attempts>,
+    limit: Option<RateLimitStatus>,
     is_event_stream: bool,
     bytes: u64,
     broken: bool,
@@ -59,12 +61,14 @@ pub(crate) fn logged<B>(response: Response<B>, line: Option<Line>) -> Response<L
     let entry = line.map(|line| {
         let cache = response.extensions().get().cloned();
         let attempts = response.extensions().get().copied();
+        let limit = response.extensions().get().cloned();
         let is_event_stream = media_type::is_event_stream(response.headers());
         Box::new(LogEntry {
             line,
             status: response.status(),
             cache,
             attempts,
+            limit,
             is_event_stream,
             bytes: 0,
             broken: false,
@@ -107,7 +111,7 @@ impl<B: Body<Data = Bytes>> Body for Logged<B> {
 impl<B> PinnedDrop for Logged<B> {
     fn drop(self: Pin<&mut Self>) {
         let Some(entry) = self.project().entry.take() else { return };
-        let LogEntry { line, status, cache, attempts, bytes, broken, .. } = *entry;
+        let LogEntry { line, status, cache, attempts, limit, bytes, broken, .. } = *entry;
         let state = match &cache {
             Some(CacheStatus { outcome: Outcome::Hit, .. }) => "hit",
             Some(CacheStatus { collapsed: true, .. }) => "collapsed",
@@ -115,6 +119,7 @@ impl<B> PinnedDrop for Logged<B> {
             Some(CacheStatus { outcome: Outcome::Forward(reason), .. }) => reason.as_str(),
             Some(_) | None => "none",
         };
+        let limits = |which| limit.as_ref().and_then(|limit| names(limit, which));
         tracing::info!(
             target: "proxy",
             method = %line.method,
@@ -123,9 +128,19 @@ impl<B> PinnedDrop for Logged<B> {
             cache = state,
             attempts = attempts.map(|attempts| attempts.made),
             fallback = attempts.and_then(|attempts| attempts.fallback).map(FallbackKind::as_str),
+            limit = limit.as_ref().map(|limit| limit.outcome.as_str()),
+            denied_by = limits(Standing::denies),
+            would_deny = limits(Standing::would_deny),
             bytes,
             time = format_args!("{:.3}ms", line.started.elapsed().as_secs_f64() * 1000.0),
             broken,
         );
     }
+}
+
+/// The limits that stand so, by name.
+fn names(limit: &RateLimitStatus, which: fn(&Standing) -> bool) -> Option<String> {
+    let names: Vec<_> =
+        limit.limits.iter().filter(|(_, standing)| which(standing)).map(|(policy, _)| policy.name()).collect();
+    (!names.is_empty()).then(|| names.join(","))
 }

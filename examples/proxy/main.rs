@@ -8,9 +8,10 @@
 //! `--help` lists the flags; each can be given in the environment too. The way of a request:
 //!
 //! 1. `server`: accepts connections (HTTP/1.1 and h2c), writes a line to the log for each request, shuts down gracefully.
-//! 2. `larder::CacheLayer`: answers what is kept.
-//! 3. `larder::RetryFallbackLayer`, as `retry` sets it up: tries again what is worth it, and falls back if that doesn't help.
-//! 4. `forward`: sends the rest to the upstream, and makes a message of what it sends into one of the proxy's own.
+//! 2. `larder::RateLimitLayer`, as `limits` sets it up: answers those who use too much.
+//! 3. `larder::CacheLayer`: answers what is kept.
+//! 4. `larder::RetryFallbackLayer`, as `retry` sets it up: tries again what is worth it, and falls back if that doesn't help.
+//! 5. `forward`: sends the rest to the upstream, and makes a message of what it sends into one of the proxy's own.
 
 mod access_log;
 mod default_response;
@@ -18,6 +19,7 @@ mod demo;
 mod fallback;
 mod forward;
 mod interim;
+mod limits;
 mod options;
 mod problem;
 mod retry;
@@ -95,9 +97,14 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let forward = Forward::new(&upstream, &others, options.profile)?;
     let prefix = forward.target().prefix().to_owned();
     let store = stores::open(&options.store, &options.stores())?;
+    // The demo has a limit to run into, where nothing else that it shows goes.
+    let shows_limit = options.demo && options.limit.is_empty();
+    let limits =
+        if shows_limit { vec![demo::LIMIT.parse().map_err(anyhow::Error::msg)?] } else { options.limit.clone() };
+    let limits = limits::layer(&limits, options, &prefix)?;
     eprintln!("listening on http://{address}");
     if options.demo {
-        println!("{}", demo::curl_lines(address, options.default_response.is_some()));
+        println!("{}", demo::curl_lines(address, options.default_response.is_some(), shows_limit));
     }
     match options.profile {
         Profile::Llm => {
@@ -109,7 +116,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .max_body(options.max_body)
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
-            server::run(listener, Stack { cache, retry: retry::llm(options, &prefix)? }, forward).await
+            server::run(listener, Stack { limits, cache, retry: retry::llm(options, &prefix)? }, forward).await
         }
         Profile::Http => {
             let policy = Rfc9111::shared()
@@ -121,7 +128,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .max_body(options.max_body)
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
-            server::run(listener, Stack { cache, retry: retry::http(options, &prefix)? }, forward).await
+            server::run(listener, Stack { limits, cache, retry: retry::http(options, &prefix)? }, forward).await
         }
     }
 }

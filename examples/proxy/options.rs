@@ -14,9 +14,13 @@ use http::{
     uri::{Authority, Scheme},
 };
 
+use ipnet::IpNet;
+use larder::rate_limit::OnFailure;
+
 use crate::{
     default_response::DefaultResponse,
     fallback::{self, FallbackUrl},
+    limits::{self, FieldFlag, LimitFlag, LimitStore},
     stores::{self, StoreUrl},
 };
 
@@ -47,7 +51,7 @@ pub(crate) struct Options {
     /// How long all tries of a request may take together, with the waits between them and those at other upstreams, until its
     /// answer begins; `none`: as long as it takes
     #[arg(long, env = "LARDER_DEADLINE", value_name = "TIME", default_value = "none", value_parser = deadline)]
-    pub(crate) deadline: Limit,
+    pub(crate) deadline: Deadline,
 
     // Not a doc comment, for the sake of the URL.
     #[arg(
@@ -115,6 +119,48 @@ pub(crate) struct Options {
     #[arg(long, env = "LARDER_MAX_BODY", value_name = "SIZE", default_value = "16MiB", value_parser = body_size)]
     pub(crate) max_body: usize,
 
+    // Not a doc comment, for the sake of the brackets.
+    #[arg(
+        help = "How much clients may use, as AMOUNT[req|tok|bytes]/WINDOW:SUBJECT[:PATH], such as 20/min:key:/v1/chat; may be given several times, in the environment with spaces between. WINDOW: s, min, h, d, a time such as 90s, or concurrent. SUBJECT: ip; key, whatever `Authorization: Bearer`, `X-Api-Key` and the like say; header=NAME; all, for one quota that all share. Who has no key counts by address. After it, with commas: name=NAME; algorithm=strict|approximate|log; shadow, to log what would be denied and deny nothing. Keys are kept as hashes, made with the secret in the environment variable LARDER_LIMIT_SECRET",
+        long,
+        env = "LARDER_LIMIT",
+        value_name = "LIMIT",
+        value_delimiter = ' '
+    )]
+    pub(crate) limit: Vec<LimitFlag>,
+
+    // Not a doc comment, for the sake of the URL.
+    #[arg(
+        help = "Where use is counted: the URL of a Redis such as redis://127.0.0.1:6379, for all proxies that have it; the default is this process",
+        long,
+        env = "LARDER_LIMIT_STORE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) limit_store: Option<LimitStore>,
+
+    /// How long a request waits for that Redis
+    #[arg(long, env = "LARDER_LIMIT_STORE_TIMEOUT", value_name = "TIME", default_value = "50ms", value_parser = positive_time)]
+    pub(crate) limit_store_timeout: Duration,
+
+    /// A file of certificates, as PEM, to trust when that Redis is reached with TLS; the default is what the system trusts
+    #[arg(long, env = "LARDER_LIMIT_STORE_CA", value_name = "FILE")]
+    pub(crate) limit_store_ca: Option<PathBuf>,
+
+    /// What is done while that Redis doesn't answer: `open`, requests pass; `closed`, they are refused with 503; `local`, each proxy
+    /// counts by itself, `local:N` with an Nth of each quota
+    #[arg(long, env = "LARDER_LIMIT_ON_FAILURE", value_name = "POLICY", default_value = "local", value_parser = limits::on_failure)]
+    pub(crate) limit_on_failure: OnFailure,
+
+    /// The network of a proxy that is believed when it says whom a request came from, such as 10.0.0.0/8; may be given several times,
+    /// in the environment with spaces between
+    #[arg(long, env = "LARDER_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ' ', value_parser = limits::network)]
+    pub(crate) trusted_proxy: Vec<IpNet>,
+
+    /// The field in which these proxies say it
+    #[arg(long, env = "LARDER_FORWARDED_FIELD", value_enum, default_value_t = FieldFlag::XForwardedFor)]
+    pub(crate) forwarded_field: FieldFlag,
+
     /// How many threads serve; the default is one for each core
     #[arg(long, env = "LARDER_THREADS", value_name = "N", default_value_t = cores(), value_parser = threads, hide_default_value = true)]
     pub(crate) threads: usize,
@@ -170,7 +216,7 @@ fn discreet(mut error: clap::Error) -> clap::Error {
         Some(_) | None => String::new(),
     };
     let (flag, value) = (text(&error, ContextKind::InvalidArg), text(&error, ContextKind::InvalidValue));
-    if flag.starts_with("--store <") || value.contains('@') {
+    if flag.starts_with("--store <") || flag.starts_with("--limit-store <") || value.contains('@') {
         error.insert(ContextKind::InvalidValue, ContextValue::String(stores::shown(&value)));
     }
     if flag.starts_with("--fallback ") || flag.starts_with("--upstream ") && value.contains('?') {
@@ -225,16 +271,16 @@ fn positive_time(text: &str) -> Result<Duration, String> {
     above_zero.ok_or_else(|| "takes a time above zero and of at most a hundred years, such as 50ms, 90s or 24h".into())
 }
 
-/// A time, or no limit.
+/// A time, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limit(pub(crate) Option<Duration>);
+pub(crate) struct Deadline(pub(crate) Option<Duration>);
 
-fn deadline(text: &str) -> Result<Limit, String> {
+fn deadline(text: &str) -> Result<Deadline, String> {
     if text == "none" {
-        return Ok(Limit(None));
+        return Ok(Deadline(None));
     }
     let takes = "takes a time above zero and of at most a hundred years, such as 30s or 5m, or none";
-    positive_time(text).map(|time| Limit(Some(time))).map_err(|_| takes.into())
+    positive_time(text).map(|time| Deadline(Some(time))).map_err(|_| takes.into())
 }
 
 fn retries(text: &str) -> Result<u32, String> {

@@ -14,18 +14,19 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use larder::{
-    CacheLayer, RetryFallbackLayer,
+    CacheLayer, RateLimitLayer, RetryFallbackLayer,
     body::ReplayBody,
     cache::CacheBody,
     fingerprint::Fingerprint,
     header::hop_by_hop,
     policy::Policy,
+    rate_limit::{RateLimitBody, limiter::BoxLimiter},
     retry::{Classify, RetryBody},
     store::Store,
 };
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpListener, signal::unix, sync::watch};
-use tower::{Layer as _, Service as _, ServiceExt as _};
+use tower::{Layer as _, Service, ServiceExt as _};
 
 use crate::{
     access_log::{Line, Logged, logged},
@@ -44,18 +45,20 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const BACKLOG: i32 = 4096;
 
 /// Each layer above it may have read the client's body.
-type Upstream = Forward<ReplayBody<ReplayBody<Incoming>>>;
-type ResponseBody = Logged<Either<CacheBody<RetryBody<Incoming>>, Full<Bytes>>>;
+type Upstream = Forward<ReplayBody<ReplayBody<ReplayBody<Incoming>>>>;
+type AnswerBody = Either<CacheBody<RetryBody<Incoming>>, Full<Bytes>>;
+type ResponseBody = Logged<Either<RateLimitBody<AnswerBody>, AnswerBody>>;
 
 /// The layers in front of the upstreams.
 pub(crate) struct Stack<St, F, P, C> {
+    pub(crate) limits: Option<RateLimitLayer<BoxLimiter>>,
     pub(crate) cache: CacheLayer<St, F, P>,
     pub(crate) retry: RetryFallbackLayer<C>,
 }
 
 impl<St, F, P, C> Clone for Stack<St, F, P, C> {
     fn clone(&self) -> Self {
-        Self { cache: self.cache.clone(), retry: self.retry.clone() }
+        Self { limits: self.limits.clone(), cache: self.cache.clone(), retry: self.retry.clone() }
     }
 }
 
@@ -158,20 +161,40 @@ where
 {
     let line = Line::begin(&request);
     let response = match admit(&upstream, &own, &mut request) {
-        Err(refusal) => (*refusal).map(Either::Right),
+        Err(refusal) => (*refusal).map(Either::Right).map(Either::Right),
         Ok(()) => {
             // A client that speaks HTTP/1.1 hears of interim responses.
             let tells = request.version() == Version::HTTP_11;
             let upstream = if tells { upstream.telling(side.begin()) } else { upstream };
             let upstreams = stack.retry.layer(upstream).map_request(move |request| introduce(request, peer));
-            let (mut asked, mut held) = (pin!(stack.cache.layer(upstreams).call(request)), None);
-            match poll_fn(|cx| side.poll_answer(asked.as_mut(), &mut held, cx)).await {
-                Ok(response) => response.map(Either::Left),
-                Err(failure) => failed(&failure).map(Either::Right),
-            }
+            request.extensions_mut().insert(peer);
+            let cache = stack.cache.layer(upstreams);
+            let answer = async {
+                let Some(limits) = stack.limits else {
+                    return Ok(asked(cache, request.map(ReplayBody::new)).await.map(Either::Right));
+                };
+                let inner = tower::service_fn(move |request| {
+                    let cache = cache.clone();
+                    async move { Ok::<_, Infallible>(asked(cache, request).await) }
+                });
+                limits.layer(inner).call(request).await.map(|response| response.map(Either::Left))
+            };
+            let (mut asked, mut held) = (pin!(answer), None);
+            poll_fn(|cx| side.poll_answer(asked.as_mut(), &mut held, cx)).await?
         }
     };
     Ok(logged(response, line))
+}
+
+/// Asks cache and upstreams. A failure is an answer, too, so that it says how the limits stand.
+async fn asked<S>(mut cache: S, request: Request<ReplayBody<Incoming>>) -> Response<AnswerBody>
+where
+    S: Service<Request<ReplayBody<Incoming>>, Response = Response<CacheBody<RetryBody<Incoming>>>, Error = Failure>,
+{
+    match cache.call(request).await {
+        Ok(response) => response.map(Either::Left),
+        Err(failure) => failed(&failure).map(Either::Right),
+    }
 }
 
 /// The hosts that are no names, but where a client found the proxy.

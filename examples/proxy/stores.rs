@@ -28,12 +28,17 @@ impl FromStr for StoreUrl {
             Memory::try_new(capacity).map_err(|error| error.to_string())?;
             return Ok(Self::Memory(capacity));
         }
-        if ["redis", "valkey", "unix"].iter().any(|scheme| text.starts_with(scheme)) && text.contains("://") {
+        if is_redis(text) {
             redis::check(text).map_err(|error| format!("{takes}; {error}"))?;
             return Ok(Self::Redis(text.into()));
         }
         Err(takes.into())
     }
+}
+
+/// Whether it is meant to be the URL of a Redis.
+pub(crate) fn is_redis(text: &str) -> bool {
+    ["redis", "valkey", "unix"].iter().any(|scheme| text.starts_with(scheme)) && text.contains("://")
 }
 
 /// What the flags say of stores besides.
@@ -86,7 +91,9 @@ pub(crate) fn open(urls: &[StoreUrl], settings: &Settings) -> anyhow::Result<Box
 }
 
 #[cfg(feature = "redis")]
-mod redis {
+pub(crate) mod redis {
+    use std::{path::Path, time::Duration};
+
     use anyhow::Context as _;
     use larder::{
         redis::Client,
@@ -95,7 +102,7 @@ mod redis {
 
     use super::Settings;
 
-    pub(super) fn check(url: &str) -> Result<(), String> {
+    pub(crate) fn check(url: &str) -> Result<(), String> {
         Client::new(url).map(drop).map_err(|error| error.to_string())
     }
 
@@ -103,19 +110,19 @@ mod redis {
         Redis::builder(Client::new("redis://127.0.0.1")?).prefix(text).build().map(drop)
     }
 
-    pub(super) fn open(url: &str, settings: &Settings) -> anyhow::Result<BoxStore> {
-        let mut client = Client::builder(url).response_timeout(settings.timeout);
-        let client = match &settings.root_certificates {
-            Some(path) => {
-                let takes = || {
-                    let path = path.display();
-                    format!("--store-ca {path} takes a file of certificates as PEM, for a Redis with TLS at rediss://")
-                };
-                client = client.root_certificates(std::fs::read(path).with_context(takes)?);
-                client.build().with_context(takes)?
-            }
-            None => client.build()?,
+    /// The way to a Redis, which trusts the certificates that `flag` names.
+    pub(crate) fn client(url: &str, timeout: Duration, ca: Option<&Path>, flag: &str) -> anyhow::Result<Client> {
+        let client = Client::builder(url).response_timeout(timeout);
+        let Some(path) = ca else { return Ok(client.build()?) };
+        let takes = || {
+            let path = path.display();
+            format!("{flag} {path} takes a file of certificates as PEM, for a Redis with TLS at rediss://")
         };
+        client.root_certificates(std::fs::read(path).with_context(takes)?).build().with_context(takes)
+    }
+
+    pub(super) fn open(url: &str, settings: &Settings) -> anyhow::Result<BoxStore> {
+        let client = client(url, settings.timeout, settings.root_certificates.as_deref(), "--store-ca")?;
         let store = Redis::builder(client).prefix(&settings.prefix).space("responses");
         Ok(encrypted(store, settings)?.build()?.boxed())
     }
@@ -150,14 +157,14 @@ mod redis {
 }
 
 #[cfg(not(feature = "redis"))]
-mod redis {
+pub(crate) mod redis {
     use larder::store::BoxStore;
 
     use super::Settings;
 
-    const MISSING: &str = "this proxy was built without Redis; build it with --features redis";
+    pub(crate) const MISSING: &str = "this proxy was built without Redis; build it with --features redis";
 
-    pub(super) fn check(_: &str) -> Result<(), String> {
+    pub(crate) fn check(_: &str) -> Result<(), String> {
         Err(MISSING.into())
     }
 

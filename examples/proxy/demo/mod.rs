@@ -93,9 +93,20 @@ pub(crate) fn router() -> Router {
         .layer(middleware::from_fn_with_state(Arc::<call::Memory>::default(), call::number))
 }
 
+/// The limit that the demo runs into, as `--limit` takes it.
+pub(crate) const LIMIT: &str = "5/min:key:/v1/models";
+
 /// Commands to copy, for a proxy that listens at `proxy` and forwards to the demo.
-pub(crate) fn curl_lines(proxy: SocketAddr, has_default: bool) -> String {
-    let url = format!("http://{}/v1/chat/completions", reachable(proxy));
+pub(crate) fn curl_lines(proxy: SocketAddr, has_default: bool, has_limit: bool) -> String {
+    let origin = format!("http://{}", reachable(proxy));
+    let mut lines = answers(&format!("{origin}/v1/chat/completions"), has_default);
+    if has_limit {
+        lines.push_str(&limits(&format!("{origin}/v1/models")));
+    }
+    lines
+}
+
+fn answers(url: &str, has_default: bool) -> String {
     let show = r"-w '\n%{http_code} in %{time_total}s  cache-status: %header{cache-status}\n'";
     let tell = r"-w '\n%{http_code} in %{time_total}s  attempts: %header{larder-attempts}  fallback: %header{larder-fallback}  cache-status: %header{cache-status}\n'";
     let json = "-H 'content-type: application/json'";
@@ -120,6 +131,21 @@ pub(crate) fn curl_lines(proxy: SocketAddr, has_default: bool) -> String {
          \n\
          # a quota that is used up: not tried again\n\
          curl -s {tell} {url} {json} -d '{{\"model\":\"demo-quota\",{ask}}}'\n"
+    )
+}
+
+fn limits(url: &str) -> String {
+    let show = r"-w '%{http_code}  ratelimit: %header{ratelimit}  retry-after: %header{retry-after}\n'";
+    let key = |name| format!("-H 'authorization: Bearer {name}'");
+    let (one, two) = (key("one"), key("two"));
+    format!(
+        "\n\
+         # a limit of five a minute for each key: the sixth request is denied, and says when to come back\n\
+         for i in 1 2 3 4 5 6; do curl -s -o /dev/null {show} {one} {url}; done\n\
+         curl -si -w '\\n' {one} {url}\n\
+         \n\
+         # another key has a limit of its own\n\
+         curl -s -o /dev/null {show} {two} {url}\n"
     )
 }
 

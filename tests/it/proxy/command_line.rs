@@ -174,7 +174,7 @@ async fn every_flag_takes_what_it_says() {
 #[tokio::test]
 async fn the_demos_first_commands_are_answered_from_the_larder_the_second_time() {
     let proxy = Proxy::launch(&["--demo", "--listen", "127.0.0.1:0"], &[]).await;
-    let is_command = |line: &&String| line.starts_with("curl ");
+    let is_command = |line: &&String| line.starts_with("curl ") && line.contains(" -d ");
     proxy.out().wait(|lines| lines.iter().filter(is_command).count() == 6).await;
     for command in proxy.out().all().iter().filter(is_command).take(2) {
         assert!(command.contains(&format!("http://{}{CHAT}", proxy.address())), "{command}");

@@ -14,6 +14,7 @@ mod fleet_faults;
 mod framing;
 mod http;
 mod interim;
+mod limits;
 mod llm;
 mod llm_stream;
 mod log;

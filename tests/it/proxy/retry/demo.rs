@@ -77,9 +77,10 @@ async fn the_printed_commands_show_retry_stale_and_what_comes_last() {
     for (args, kind, status) in [(&[][..], "problem", 503), (&["--default-response", file.path()][..], "default", 200)]
     {
         let proxy = demo(args).await;
-        proxy.out().wait(|lines| lines.iter().filter(|line| line.starts_with("curl ")).count() == 6).await;
+        let asks = |line: &&String| line.starts_with("curl ") && line.contains(" -d ");
+        proxy.out().wait(|lines| lines.iter().filter(asks).count() == 6).await;
         let printed = proxy.out().all();
-        let commands: Vec<_> = printed.iter().filter(|line| line.starts_with("curl ")).collect();
+        let commands: Vec<_> = printed.iter().filter(asks).collect();
         let mut seen = Vec::new();
         for command in commands {
             let mut given = proxy.ask(in_bytes(command)).await;
