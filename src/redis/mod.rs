@@ -28,6 +28,7 @@
 //! With TLS a process needs a `CryptoProvider` of rustls. If none is installed when a client is built, *ring*'s is.
 
 mod builder;
+mod failure;
 mod keeper;
 mod link;
 mod listen;
@@ -53,6 +54,7 @@ use tokio::{
 pub use self::builder::ClientBuilder;
 use self::link::Dial;
 pub(crate) use self::{
+    failure::Failure,
     link::Link,
     listen::{Heard, listen},
     script::{Call, Script},
@@ -113,17 +115,6 @@ impl Links {
         let at = if self.links.len() > 1 { self.next.fetch_add(1, Ordering::Relaxed) % self.links.len() } else { 0 };
         self.links.get(at).cloned()
     }
-}
-
-/// Why there is no answer.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// It is known that there will be none.
-    Refused,
-    /// It didn't come in time.
-    Late,
-    /// There is no connection, or it broke, or Redis says no.
-    Failed(Arc<RedisError>),
 }
 
 /// Which server of a Cluster has which keys.
@@ -223,7 +214,7 @@ impl Client {
             }
             Ok(Err(error)) => {
                 inner.errors.fetch_add(1, Ordering::Relaxed);
-                if is_fault(&error) {
+                if failure::is_fault(&error) {
                     inner.failed(permit);
                 } else {
                     inner.well(permit);
@@ -385,16 +376,6 @@ impl Drop for Asking<'_> {
             self.inner.failed(permit);
         }
     }
-}
-
-/// Whether an error says that Redis doesn't work, rather than that it didn't like what it was asked.
-fn is_fault(error: &RedisError) -> bool {
-    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown};
-    let kind = error.kind();
-    if let ErrorKind::Server(kind) = kind {
-        return matches!(kind, BusyLoading | MasterDown | ClusterDown);
-    }
-    kind != ErrorKind::Extension || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
 }
 
 fn now() -> std::time::Instant {
