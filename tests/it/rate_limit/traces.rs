@@ -228,7 +228,7 @@ fn charges(policies: &[Policy], asked: &[Asked]) -> Vec<Charge> {
 }
 
 /// Runs this for so many random values, each in a runtime whose time stands still.
-fn check<S: Strategy>(cases: u32, strategy: &S, run: impl AsyncFn(&str, S::Value) -> Result<(), TestCaseError>) {
+fn check<S: Strategy>(cases: u32, strategy: &S, run: &impl AsyncFn(&str, S::Value) -> Result<(), TestCaseError>) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let count = RefCell::new(0);
     let result = TestRunner::new(config).run(strategy, |value| {
@@ -247,7 +247,7 @@ fn check<S: Strategy>(cases: u32, strategy: &S, run: impl AsyncFn(&str, S::Value
 #[test]
 fn the_script_and_this_process_say_the_same_of_every_trace() {
     let scripts = Scripts::load();
-    check(256, &traces(), async |trace, (begun, kinds, steps)| {
+    check(256, &traces(), &async |trace, (begun, kinds, steps)| {
         let (policies, window) = prepare(&kinds).await;
         let local = Local::new();
         advance(Duration::from_micros(begun)).await;
@@ -286,7 +286,7 @@ fn the_script_and_this_process_say_the_same_of_every_trace() {
 fn requests_alike_are_answered_as_if_they_came_one_after_another() {
     let scripts = Scripts::load();
     let steps = vec((gaps(), vec(asked(), 1..=3), 1..=20u64), 1..10);
-    check(128, &(beginnings(), kinds(), steps), async |trace, (begun, kinds, steps)| {
+    check(128, &(beginnings(), kinds(), steps), &async |trace, (begun, kinds, steps)| {
         let (policies, window) = prepare(&kinds).await;
         let mut now = begun;
         for ((parts, more), asked, alike) in steps {
@@ -333,7 +333,7 @@ fn charges_of_one_counter_are_admitted_as_in_this_process() {
         kinds[0].3 = false;
         kinds
     });
-    check(64, &(kinds, 1..12u64, steps), async |trace, (kinds, amount, steps)| {
+    check(64, &(kinds, 1..12u64, steps), &async |trace, (kinds, amount, steps)| {
         let (policies, window) = prepare(&kinds).await;
         let (local, mut now) = (Local::new(), 0);
         for ((parts, more), costs) in steps {
