@@ -9,13 +9,13 @@ use std::{
 use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 
 /// A server that ends with the program.
-pub struct Server {
+pub(crate) struct Server {
     process: Child,
     port: u16,
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let mut command = Command::new("redis-server");
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
@@ -28,12 +28,12 @@ impl Server {
         server
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// The same client, with no deadline of its own: the least there is to a GET.
-    pub async fn connect(&self) -> MultiplexedConnection {
+    pub(crate) async fn connect(&self) -> MultiplexedConnection {
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let client = redis::Client::open(self.url()).expect("a URL");
         client.get_multiplexed_async_connection_with_config(&config).await.expect("it runs")

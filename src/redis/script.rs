@@ -24,6 +24,8 @@ pub(crate) struct Call {
 enum Given {
     Text(String),
     Bytes(bytes::Bytes),
+    Number(u64),
+    Word(&'static str),
 }
 
 impl Script {
@@ -36,7 +38,7 @@ impl Script {
     }
 
     pub(crate) fn call(&'static self) -> Call {
-        Call { script: self, keys: 0, given: Vec::with_capacity(8) }
+        Call { script: self, keys: 0, given: Vec::with_capacity(12) }
     }
 }
 
@@ -56,6 +58,16 @@ impl Call {
 
     pub(crate) fn arg(mut self, text: impl Into<String>) -> Self {
         self.given.push(Given::Text(text.into()));
+        self
+    }
+
+    pub(crate) fn word(mut self, word: &'static str) -> Self {
+        self.given.push(Given::Word(word));
+        self
+    }
+
+    pub(crate) fn number(mut self, number: u64) -> Self {
+        self.given.push(Given::Number(number));
         self
     }
 
@@ -80,6 +92,8 @@ impl Call {
             match given {
                 Given::Text(text) => cmd.arg(text),
                 Given::Bytes(bytes) => cmd.arg(&**bytes),
+                Given::Number(number) => cmd.arg(number),
+                Given::Word(word) => cmd.arg(word),
             };
         }
         cmd
@@ -108,6 +122,8 @@ impl Given {
         match self {
             Self::Text(text) => text.len(),
             Self::Bytes(bytes) => bytes.len(),
+            Self::Number(_) => 20,
+            Self::Word(word) => word.len(),
         }
     }
 }

@@ -99,7 +99,7 @@ impl Redis {
         for key in keys {
             call = call.key(key);
         }
-        call = call.arg(alike.to_string()).arg(slot);
+        call = call.number(alike as u64).arg(slot);
         for charge in charges {
             let (law, x, y, most) = match charge.policy.law() {
                 Law::Buckets { width, span } => ("b", width, span, 0),
@@ -107,8 +107,8 @@ impl Redis {
                 Law::Slots => ("s", u64::try_from(self.0.lease.as_micros()).unwrap_or(u64::MAX), 0, 0),
             };
             let shadow = if charge.policy.is_shadow() { "1" } else { "0" };
-            call = call.arg(law).arg(x.to_string()).arg(y.to_string()).arg(most.to_string());
-            call = call.arg(charge.allowance().to_string()).arg(charge.price().to_string()).arg(shadow);
+            call = call.word(law).number(x).number(y).number(most);
+            call = call.number(charge.allowance()).number(charge.price()).word(shadow);
         }
         Answer::read(&self.run(call).await?, charges.len())
             .ok_or_else(|| LimiterError::failed("an answer of another shape"))
