@@ -57,8 +57,8 @@ impl Denied {
         (!standings.is_empty()).then(|| Taken::new(standings))
     }
 
-    /// Keeps a denial in mind. `apart`: some of what stands in the way may be given back at once.
-    pub(super) fn remember(&self, charges: &[Charge], keys: &[String], taken: &Taken, apart: bool) {
+    /// Keeps a denial in mind. `may_be_given_back`: some of what stands in the way, at any time.
+    pub(super) fn remember(&self, charges: &[Charge], keys: &[String], taken: &Taken, may_be_given_back: bool) {
         let Some(known) = &self.0 else { return };
         let now = Instant::now();
         for standing in taken.standings.iter().filter(|standing| standing.denies()) {
@@ -67,7 +67,7 @@ impl Denied {
             else {
                 continue;
             };
-            let is_sure = charge.policy.quota().unit() == Unit::Requests && !apart;
+            let is_sure = charge.policy.quota().unit() == Unit::Requests && !may_be_given_back;
             if let (Some(room), Some(whole)) = (now.checked_add(time), now.checked_add(standing.reset)) {
                 let until = if is_sure { room } else { room.min(now + DOUBTFUL) };
                 let (price, amount, used) = (charge.price(), charge.allowance(), standing.used);

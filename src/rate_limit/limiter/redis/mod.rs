@@ -202,7 +202,9 @@ impl Limiter for Redis {
             && charges.iter().any(|charge| names::place(charge) != names::place(&charges[0]));
         let taken =
             if apart { self.take_apart(charges, &keys).await } else { self.take_together(charges, &keys).await }?;
-        self.0.denied.remember(charges, &keys, &taken, apart);
+        // Another may have charged it in vain.
+        let may_be_given_back = self.0.client.is_cluster();
+        self.0.denied.remember(charges, &keys, &taken, may_be_given_back);
         Ok(taken)
     }
 

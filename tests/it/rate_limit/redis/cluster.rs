@@ -1,8 +1,8 @@
 //! Limits that lie on several servers.
 
-use larder::rate_limit::{Charge, Limiter as _, Quota, Subject};
+use larder::rate_limit::{Charge, Correction, Limiter as _, Quota, Subject, Taken};
 
-use super::{is_allowed, limiter, of_amount, one, policy, runs, take, until, used};
+use super::{is_allowed, limiter, one, policy, runs, take, until, used};
 use crate::support::redis::Cluster;
 
 /// Charges of two users whose counters lie on different masters.
@@ -97,17 +97,25 @@ async fn what_was_charged_is_given_back_when_another_server_does_not_answer() {
     assert_eq!(used(&redis, &charges[0]).await, 2);
 }
 
+/// Also of those who ask for nothing elsewhere: another may have charged this limit in vain, and be about to give it back.
 #[tokio::test]
-async fn a_transient_denial_elsewhere_is_forgotten_within_a_second() {
+async fn a_denial_by_what_is_given_back_is_forgotten_within_a_second() {
     let cluster = Cluster::start().await;
-    let redis = limiter(&cluster.url());
-    let charges = apart(&cluster, [Quota::per_hour(1), Quota::per_hour(1)]).await;
-    // As if another request had charged it, and were about to be denied by the other.
-    let other = limiter(&cluster.url());
-    let taken = take(&other, &charges[..1]).await;
-    assert!(!is_allowed(&redis, &charges).await);
-    let back = larder::rate_limit::Correction::new(&charges[0], taken.standings[0].bucket, 0);
-    other.settle(&[back]).await.expect("an answer");
-    until("there is room", async || is_allowed(&redis, &charges).await).await;
-    assert!(!is_allowed(&redis, &[of_amount(&charges[0], 1)]).await);
+    let charges = apart(&cluster, [Quota::per_hour(1), Quota::per_hour(10)]).await;
+    for asked in [&charges[..], &charges[..1]] {
+        let [redis, other] = [(); 2].map(|()| limiter(&cluster.url()));
+        let taken = take(&other, &charges[..1]).await;
+        assert!(taken.is_allowed() && !is_allowed(&redis, asked).await);
+        let back = Correction::new(&charges[0], taken.standings[0].bucket, 0);
+        other.settle(&[back]).await.expect("an answer");
+        let mut then = None;
+        until("there is room", async || {
+            then = Some(take(&redis, asked).await).filter(Taken::is_allowed);
+            then.is_some()
+        })
+        .await;
+        assert!(!is_allowed(&redis, asked).await);
+        let bucket = then.expect("it was allowed").standings[0].bucket;
+        other.settle(&[Correction::new(&charges[0], bucket, 0)]).await.expect("an answer");
+    }
 }
