@@ -3,6 +3,7 @@
 mod answer;
 mod batch;
 mod builder;
+mod charged;
 mod denied;
 mod names;
 mod slot;
@@ -15,6 +16,7 @@ pub use self::builder::RedisBuilder;
 use self::{
     answer::Answer,
     batch::{Batches, Turn},
+    charged::Charged,
     denied::Denied,
 };
 use super::{Limiter, LimiterError};
@@ -157,38 +159,34 @@ impl Redis {
             }
         }
         let mut all = Taken::new(Vec::with_capacity(charges.len()));
+        let mut charged = Charged::new(self);
         for there in places {
             let (own, names): (Vec<_>, Vec<_>) =
                 there.iter().map(|index| (charges[*index].clone(), keys[*index].clone())).unzip();
             let taken = self.take_together(&own, &names).await;
-            let is_denied = taken.as_ref().map_or(true, |taken| !taken.is_allowed());
-            if is_denied {
-                self.give_back(charges, &all.standings).await;
-            }
-            let mut taken = taken?;
+            let mut taken = match taken {
+                Ok(taken) => taken,
+                Err(error) => {
+                    charged.give_back().await;
+                    return Err(error);
+                }
+            };
             for standing in &mut taken.standings {
                 standing.index = there.get(standing.index).copied().unwrap_or_default();
             }
-            if is_denied {
+            if !taken.is_allowed() {
+                charged.give_back().await;
                 // What was given back is not told: nobody knows how it stands.
                 taken.standings.retain(Standing::denies);
                 return Ok(taken);
             }
+            charged.add(charges, &taken.standings);
             all.standings.append(&mut taken.standings);
             all.slots.append(taken.slots);
         }
+        charged.keep();
         all.standings.sort_unstable_by_key(|standing| standing.index);
         Ok(all)
-    }
-
-    async fn give_back(&self, charges: &[Charge], standings: &[Standing]) {
-        let charged = standings.iter().filter(|standing| standing.room == Room::Now);
-        let back: Vec<_> = charged
-            .filter_map(|standing| Some(Correction::new(charges.get(standing.index)?, standing.bucket, 0)))
-            .collect();
-        if !back.is_empty() && self.settle(&back).await.is_err() {
-            tracing::debug!("what a denied request had been charged could not be given back");
-        }
     }
 }
 
@@ -231,11 +229,13 @@ impl Limiter for Redis {
             call.push_key(names::counter(&self.0.prefix, policy, subject, group.as_ref()));
             arguments.extend([law.to_owned(), x.to_string(), y.to_string(), bucket.to_string(), more.to_string()]);
         }
+        // One place may be gone, and the others not.
+        let mut settled = Ok(());
         for (_, call, arguments) in places {
             let call = arguments.into_iter().fold(call, Call::arg);
-            self.run(call).await?;
+            settled = settled.and(self.run(call).await.map(drop));
         }
-        Ok(())
+        settled
     }
 }
 

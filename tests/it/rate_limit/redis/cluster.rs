@@ -1,8 +1,8 @@
 //! Limits that lie on several servers.
 
-use larder::rate_limit::{Charge, Correction, Limiter as _, Quota, Subject, Taken};
+use larder::rate_limit::{Charge, Correction, Limiter as _, Quota, Subject, Taken, Unit, limiter::Redis};
 
-use super::{is_allowed, limiter, one, policy, runs, take, until, used};
+use super::{at_cost, is_allowed, limiter, one, policy, runs, take, until, used};
 use crate::support::redis::Cluster;
 
 /// Charges of two users whose counters lie on different masters.
@@ -16,6 +16,11 @@ async fn apart(cluster: &Cluster, quotas: [Quota; 2]) -> [Charge; 2] {
         }
     }
     unreachable!("there are three masters");
+}
+
+/// Until another has taken the place of one that is gone, no master may answer.
+async fn is_used(redis: &Redis, charge: &Charge, count: u64) -> bool {
+    redis.take(&[at_cost(charge, 0)]).await.is_ok_and(|taken| taken.standings[0].used == count)
 }
 
 async fn all_runs(cluster: &Cluster) -> u64 {
@@ -90,11 +95,47 @@ async fn what_was_charged_is_given_back_when_another_server_does_not_answer() {
     let node = cluster.master_of(&format!("{{{}}}", charges[1].subject)).await;
     cluster.kill_master(node);
     redis.take(&charges).await.expect_err("half of it is gone");
-    assert_eq!(used(&redis, &charges[0]).await, 1);
+    until("it is given back", async || is_used(&redis, &charges[0], 1).await).await;
     cluster.await_ok().await;
     until("another has taken its place", async || redis.take(&charges).await.is_ok_and(|taken| taken.is_allowed()))
         .await;
     assert_eq!(used(&redis, &charges[0]).await, 2);
+}
+
+/// Its client has gone, while the second of two servers was being asked.
+#[tokio::test]
+async fn what_was_charged_is_given_back_when_the_request_goes_away_before_all_are_asked() {
+    let cluster = Cluster::start().await;
+    let redis = limiter(&cluster.url());
+    let charges = apart(&cluster, [Quota::per_hour(10), Quota::per_hour(10)]).await;
+    for charge in &charges {
+        used(&redis, charge).await;
+    }
+    let node = cluster.master_of(&format!("{{{}}}", charges[1].subject)).await;
+    cluster.nodes()[node].stop();
+    let asked = tokio::spawn({
+        let (redis, charges) = (redis.clone(), charges.clone());
+        async move { redis.take(&charges).await.map(drop) }
+    });
+    until("the first is charged", async || is_used(&redis, &charges[0], 1).await).await;
+    asked.abort();
+    until("it is given back", async || is_used(&redis, &charges[0], 0).await).await;
+    assert!(asked.await.expect_err("it went away").is_cancelled());
+    cluster.nodes()[node].cont();
+}
+
+#[tokio::test]
+async fn charges_are_settled_on_the_servers_that_are_there() {
+    let mut cluster = Cluster::start().await;
+    let redis = limiter(&cluster.url());
+    let quota = Quota::per_hour(100).of(Unit::Tokens);
+    let charges = apart(&cluster, [quota; 2]).await.map(|charge| at_cost(&charge, 40));
+    let taken = take(&redis, &charges).await;
+    let node = cluster.master_of(&format!("{{{}}}", charges[1].subject)).await;
+    cluster.kill_master(node);
+    let corrections = [1, 0].map(|at| Correction::new(&charges[at], taken.standings[at].bucket, 25));
+    redis.settle(&corrections).await.expect_err("half of it is gone");
+    until("it is settled", async || is_used(&redis, &charges[0], 25).await).await;
 }
 
 /// Also of those who ask for nothing elsewhere: another may have charged this limit in vain, and be about to give it back.
