@@ -9,7 +9,7 @@ use http::{
 };
 use serde::Serialize;
 
-use super::{Outcome, RateLimitStatus, Room};
+use super::{Outcome, RateLimitStatus, Room, Standing};
 use crate::header::retry_after;
 
 /// When to come back if the limiter doesn't answer.
@@ -113,11 +113,21 @@ impl Problem {
 }
 
 fn detail(status: &RateLimitStatus, retry_after: Option<Duration>) -> String {
-    let denying: Vec<_> = status.limits.iter().filter(|(_, standing)| standing.denies()).collect();
-    let names = denying.iter().map(|(policy, _)| policy.name()).collect::<Vec<_>>().join(", ");
-    if denying.iter().any(|(_, standing)| standing.room == Room::Never) {
-        return format!("The request is larger than the whole quota of: {names}. Make it smaller.");
+    let names = |of: &dyn Fn(&Standing) -> bool| {
+        let limits = status.limits.iter().filter(|(_, standing)| standing.denies() && of(standing));
+        limits.map(|(policy, _)| policy.name()).collect::<Vec<_>>().join(", ")
+    };
+    let (none, larger) = (
+        names(&|standing| standing.amount == 0),
+        names(&|standing| standing.amount > 0 && standing.room == Room::Never),
+    );
+    if !none.is_empty() {
+        return format!("There is no quota at all of: {none}.");
     }
+    if !larger.is_empty() {
+        return format!("The request is larger than the whole quota of: {larger}. Make it smaller.");
+    }
+    let names = names(&|_| true);
     let what = match status.outcome {
         Outcome::FailedClosed => "It can't be told whether there is room for the request.".to_owned(),
         Outcome::Learned => "The upstream said that it has no room.".to_owned(),
