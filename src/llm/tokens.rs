@@ -95,7 +95,7 @@ impl Meter for Tokens {
         self.input(text).saturating_add(output)
     }
 
-    fn gauge(&self, head: &response::Parts) -> Option<Box<dyn Gauge>> {
+    fn gauge(&self, head: &response::Parts, _: u64) -> Option<Box<dyn Gauge>> {
         if head.status.is_client_error() || head.status.is_server_error() {
             return Some(Box::new(Nothing));
         }

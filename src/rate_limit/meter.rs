@@ -16,8 +16,8 @@ pub trait Meter: Send + Sync + 'static {
     /// nothing.
     fn reserve(&self, head: &request::Parts, body: &[u8]) -> u64;
 
-    /// What finds out what it did cost, from the response. Default: `None`, what was reserved stays charged.
-    fn gauge(&self, _head: &response::Parts) -> Option<Box<dyn Gauge>> {
+    /// What finds out what it did cost, from the response; `reserved` is what was charged. Default: `None`, that stays charged.
+    fn gauge(&self, _head: &response::Parts, _reserved: u64) -> Option<Box<dyn Gauge>> {
         None
     }
 }
@@ -42,18 +42,20 @@ where
     }
 }
 
-/// Bytes of bodies: what the request says of its length is charged before, and that of the response after it.
+/// Bytes of bodies: what the request says of its length is charged before, and that of the response after it. At least one is, so
+/// that nothing begins where nothing is left.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByteMeter;
 
 impl Meter for ByteMeter {
     fn reserve(&self, head: &request::Parts, _: &[u8]) -> u64 {
         let length = head.headers.get(http::header::CONTENT_LENGTH);
-        length.and_then(|value| value.to_str().ok()?.trim().parse().ok()).unwrap_or(0)
+        length.and_then(|value| value.to_str().ok()?.trim().parse().ok()).unwrap_or(0).max(1)
     }
 
-    fn gauge(&self, _: &response::Parts) -> Option<Box<dyn Gauge>> {
-        Some(Box::new(Count(0)))
+    fn gauge(&self, _: &response::Parts, reserved: u64) -> Option<Box<dyn Gauge>> {
+        // One may have been reserved for nothing.
+        Some(Box::new(Count(if reserved > 1 { reserved } else { 0 })))
     }
 }
 
@@ -62,7 +64,7 @@ struct Count(u64);
 
 impl Gauge for Count {
     fn read(&mut self, data: &[u8]) {
-        self.0 += data.len() as u64;
+        self.0 = self.0.saturating_add(data.len() as u64);
     }
 
     fn cost(&mut self, _: bool) -> Option<u64> {

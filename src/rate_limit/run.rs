@@ -80,7 +80,8 @@ where
     let metered = charged.filter_map(|standing| {
         let (place, charge) = (*places.get(standing.index)?, charges.get(standing.index)?);
         let meter = meter_of(place).filter(|_| shared.is_metered(place))?;
-        Some(Settle::new(charge, standing.bucket, if is_free { None } else { meter.gauge(&parts) }, is_free))
+        let gauge = if is_free { None } else { meter.gauge(&parts, charge.cost) };
+        Some(Settle::new(charge, standing.bucket, gauge, is_free))
     });
     let tracking = Tracking::begin(metered.collect(), slots, shared.clone(), is_local);
     let mut response = Response::from_parts(parts, RateLimitBody::tracked(body, tracking));

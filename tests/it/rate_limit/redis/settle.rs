@@ -105,7 +105,7 @@ impl Meter for Bodies {
         100
     }
 
-    fn gauge(&self, _: &response::Parts) -> Option<Box<dyn Gauge>> {
+    fn gauge(&self, _: &response::Parts, _: u64) -> Option<Box<dyn Gauge>> {
         Some(Box::new(Count(0)))
     }
 }
