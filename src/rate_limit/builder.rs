@@ -7,6 +7,7 @@ use quick_cache::sync::Cache;
 use super::{
     Fields, Limit, Limiter, OnFailure, Problem, RateLimitLayer, SubjectOf,
     limiter::Local,
+    line::Lines,
     shared::{Settings, Shared},
     stats::Stats,
 };
@@ -68,14 +69,15 @@ impl<L: Limiter> Builder<L> {
         self
     }
 
-    /// How long a request may wait for room before it is denied: for clients that rather wait than fail. Default: not at all.
+    /// How long a request may wait for room before it is denied: for clients that rather wait than fail. It is denied at once if there
+    /// won't be room in time, and those of the same subjects are served in the order in which they came. Default: not at all.
     pub fn wait(mut self, max: Duration) -> Self {
         self.settings.wait = max;
         self
     }
 
     /// Whether what a provider says of its limits is believed: if a response says that there is no room (429 with a time, or a limit of
-    /// which nothing remains), requests of the same subjects find none until then. For clients. Default: `false`.
+    /// which nothing remains), requests of the same limits and subjects find none until then. For clients. Default: `false`.
     pub fn learn(mut self, learns: bool) -> Self {
         self.settings.learns = learns;
         self
@@ -147,7 +149,15 @@ impl<L: Limiter> Builder<L> {
         let learned = Cache::new(LEARNED);
         let limiter = Arc::new(self.limiter);
         Ok(RateLimitLayer {
-            shared: Arc::new(Shared { limiter, fallback, limits, settings: self.settings, stats, learned }),
+            shared: Arc::new(Shared {
+                limiter,
+                fallback,
+                limits,
+                settings: self.settings,
+                stats,
+                learned,
+                lines: Lines::default(),
+            }),
         })
     }
 }

@@ -19,6 +19,7 @@ mod laws;
 mod layer;
 mod limit;
 pub mod limiter;
+mod line;
 mod meter;
 mod path;
 mod policy;

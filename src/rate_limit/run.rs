@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep};
 use tower_service::Service;
 
 use super::{
-    Charge, Limiter, Outcome, RateLimitBody, RateLimitStatus, Room, Taken,
-    settle::{Settle, Tracking},
-    shared::{Decided, Shared},
+    Charge, Limiter, Outcome, RateLimitBody, RateLimitStatus, Room, Standing, Taken,
+    settle::{Settle, Tracking, Unknown},
+    shared::{Decided, Shared, Who},
 };
 use crate::{
     BoxError,
@@ -21,6 +21,9 @@ use crate::{
 
 /// How often it is looked whether a slot is free, by those who wait for one.
 const POLL: Duration = Duration::from_millis(20);
+
+/// In place of a time that no clock can show: a century.
+const NEVER: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 pub(super) async fn run<S, L, Req, Res>(
     shared: Arc<Shared<L>>,
@@ -57,10 +60,12 @@ where
             charge.cost = meter.reserve(&head, &bytes);
         }
     }
-    let decided = decide(&shared, &charges).await;
+    let who = shared.who(&places, &charges);
+    let decided = decide(&shared, &charges, &who).await;
     shared.count(&places, &decided);
     let is_let_through = matches!(decided.outcome, Outcome::Allowed | Outcome::LocalAllowed | Outcome::FailedOpen);
-    let Decided { outcome, taken: Taken { standings, slots }, retry_after } = decided;
+    let Decided { outcome, taken: Taken { standings, slots }, retry_after, own } = decided;
+    let charges = own.unwrap_or(charges);
     let named =
         standings.iter().filter_map(|standing| Some((charges.get(standing.index)?.policy.clone(), standing.clone())));
     let status = RateLimitStatus { outcome, limits: named.collect(), retry_after };
@@ -71,15 +76,21 @@ where
         response.extensions_mut().insert(status);
         return Ok(response);
     }
+    let is_charged = |standing: &&Standing| {
+        standing.room == Room::Now && places.get(standing.index).is_some_and(|place| shared.is_metered(*place))
+    };
+    let unknown = Unknown::new(&shared.stats, standings.iter().filter(is_charged).count());
     let response = ready.call(Request::from_parts(head, body)).await?;
-    shared.learn(&charges, response.status(), response.headers());
-    let is_local = outcome == Outcome::LocalAllowed;
-    let is_free = shared.settings.hits_are_free && is_hit(&response);
+    unknown.forget();
+    let (is_local, is_hit) = (outcome == Outcome::LocalAllowed, is_hit(&response));
+    if !is_hit {
+        shared.learn(who, response.status(), response.headers());
+    }
+    let is_free = shared.settings.hits_are_free && is_hit;
     let (parts, body) = response.into_parts();
-    let charged = standings.iter().filter(|standing| standing.room == Room::Now);
-    let metered = charged.filter_map(|standing| {
+    let metered = standings.iter().filter(is_charged).filter_map(|standing| {
         let (place, charge) = (*places.get(standing.index)?, charges.get(standing.index)?);
-        let meter = meter_of(place).filter(|_| shared.is_metered(place))?;
+        let meter = meter_of(place)?;
         let gauge = if is_free { None } else { meter.gauge(&parts, charge.cost) };
         Some(Settle::new(charge, standing.bucket, gauge, is_free))
     });
@@ -91,45 +102,61 @@ where
 }
 
 /// Asks for room, and waits for it as long as is allowed.
-async fn decide<L: Limiter>(shared: &Shared<L>, charges: &[Charge]) -> Decided {
-    let begun = Instant::now();
-    let mut has_waited = false;
+async fn decide<L: Limiter>(shared: &Shared<L>, charges: &[Charge], who: &Who) -> Decided {
+    let longest = shared.settings.wait;
+    if longest.is_zero() {
+        return ask(shared, charges, who).await;
+    }
+    let mut first = None;
+    if shared.lines.is_empty(who) {
+        let decided = ask(shared, charges, who).await;
+        first = wait(&decided, longest);
+        if first.is_none() {
+            return decided;
+        }
+    }
+    shared.stats.waited.increment();
+    // As long as anybody waits, whoever comes later stands behind.
+    let place = shared.lines.join(who.clone());
+    let deadline = Instant::now().checked_add(longest).unwrap_or_else(|| Instant::now() + NEVER);
+    let Some(turn) = place.turn(deadline).await else {
+        return ask(shared, charges, who).await;
+    };
+    if let Some(wait) = first.filter(|_| !turn.has_queued) {
+        sleep(wait).await;
+    }
     loop {
-        let (decided, wait) = match shared.learned(charges) {
-            Some(left) => (Decided::learned(left), Some(left)),
-            None => {
-                let decided = shared.decide(charges).await;
-                let wait = match decided.outcome {
-                    Outcome::Denied | Outcome::LocalDenied => wait(&decided.taken),
-                    Outcome::Allowed
-                    | Outcome::LocalAllowed
-                    | Outcome::Learned
-                    | Outcome::FailedOpen
-                    | Outcome::FailedClosed => None,
-                };
-                (decided, wait)
-            }
-        };
-        let Some(wait) = wait.filter(|wait| begun.elapsed().saturating_add(*wait) <= shared.settings.wait) else {
+        let decided = ask(shared, charges, who).await;
+        let Some(wait) = wait(&decided, deadline.saturating_duration_since(Instant::now())) else {
             return decided;
         };
-        if !std::mem::replace(&mut has_waited, true) {
-            shared.stats.waited.increment();
-        }
         drop(decided);
         sleep(wait).await;
     }
 }
 
-/// How long a denied request has to wait; `None` if it waits in vain.
-fn wait(taken: &Taken) -> Option<Duration> {
-    let denying = || taken.standings.iter().filter(|standing| standing.denies());
-    if denying().any(|standing| standing.room == Room::Never) {
-        return None;
+/// Asks for room, unless the provider is known to have none.
+async fn ask<L: Limiter>(shared: &Shared<L>, charges: &[Charge], who: &Who) -> Decided {
+    match shared.learned(who) {
+        Some(left) => Decided::learned(left),
+        None => shared.decide(charges).await,
     }
-    let slots = denying().any(|standing| standing.room == Room::Unknown).then_some(POLL);
+}
+
+/// How long a request has to wait; `None` if it needs not, if it would in vain, and if there isn't so much time left.
+fn wait(decided: &Decided, left: Duration) -> Option<Duration> {
+    let denying = || decided.taken.standings.iter().filter(|standing| standing.denies());
+    let wait = match decided.outcome {
+        Outcome::Learned => decided.retry_after,
+        Outcome::Denied | Outcome::LocalDenied if denying().any(|standing| standing.room == Room::Never) => None,
+        Outcome::Denied | Outcome::LocalDenied if denying().any(|standing| standing.room == Room::Unknown) => {
+            Some(POLL.min(left))
+        }
+        Outcome::Denied | Outcome::LocalDenied => decided.retry_after,
+        Outcome::Allowed | Outcome::LocalAllowed | Outcome::FailedOpen | Outcome::FailedClosed => None,
+    };
     // Not before the next tick of the timer, lest it come too early.
-    taken.retry_after().or(slots).map(|time| time.max(Duration::from_millis(1)))
+    wait.map(|wait| wait.max(Duration::from_millis(1))).filter(|wait| *wait <= left)
 }
 
 /// Whether a cache inside answered without asking anybody.

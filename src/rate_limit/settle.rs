@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{Charge, Correction, Gauge, Limiter, Slots, body::Tracked, shared::Shared};
+use super::{Charge, Correction, Gauge, Limiter, Slots, body::Tracked, shared::Shared, stats::Stats};
 
 /// A charge that is corrected at the end.
 pub(super) struct Settle {
@@ -18,6 +18,29 @@ pub(super) struct Settle {
 impl Settle {
     pub(super) fn new(charge: &Charge, bucket: u64, gauge: Option<Box<dyn Gauge>>, is_free: bool) -> Self {
         Self { charge: charge.clone(), bucket, gauge, is_free }
+    }
+}
+
+/// Charges that stay unless there is a response: nobody knows what was used when there is none.
+pub(super) struct Unknown<'a> {
+    stats: &'a Stats,
+    charges: u64,
+}
+
+impl<'a> Unknown<'a> {
+    pub(super) fn new(stats: &'a Stats, charges: usize) -> Self {
+        Self { stats, charges: charges as u64 }
+    }
+
+    /// There is a response.
+    pub(super) fn forget(mut self) {
+        self.charges = 0;
+    }
+}
+
+impl Drop for Unknown<'_> {
+    fn drop(&mut self) {
+        self.stats.unsettled.add(self.charges);
     }
 }
 

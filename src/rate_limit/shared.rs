@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     Charge, Fields, Limiter, OnFailure, Outcome, Problem, Room, Subject, SubjectOf, Taken, Unit, limit::Prepared,
-    limiter::Local, stats::Stats,
+    limiter::Local, line::Lines, stats::Stats,
 };
 use crate::{
     clock::Clock,
@@ -26,8 +26,13 @@ pub(super) struct Shared<L> {
     pub(super) settings: Settings,
     pub(super) stats: Stats,
     /// Until when a provider has no room, by whose requests.
-    pub(super) learned: Cache<Vec<Subject>, Instant>,
+    pub(super) learned: Cache<Who, Instant>,
+    /// Those who wait for room.
+    pub(super) lines: Lines,
 }
+
+/// Whose requests: the limits that are for them, by their places, and the subject of each.
+pub(super) type Who = Vec<(usize, Subject)>;
 
 pub(super) struct Settings {
     pub(super) group: Option<Box<dyn SubjectOf>>,
@@ -46,17 +51,19 @@ pub(super) struct Decided {
     pub(super) outcome: Outcome,
     pub(super) taken: Taken,
     pub(super) retry_after: Option<Duration>,
+    /// What was charged to this process's own share, which may be less than was asked for.
+    pub(super) own: Option<Vec<Charge>>,
 }
 
 impl Decided {
     /// A provider has no room for so long.
     pub(super) fn learned(left: Duration) -> Self {
-        Self { outcome: Outcome::Learned, taken: Taken::new(Vec::new()), retry_after: Some(left) }
+        Self { outcome: Outcome::Learned, taken: Taken::new(Vec::new()), retry_after: Some(left), own: None }
     }
 
     fn of(outcome: Outcome, taken: Taken) -> Self {
         let retry_after = taken.retry_after();
-        Self { outcome, taken, retry_after }
+        Self { outcome, taken, retry_after, own: None }
     }
 }
 
@@ -105,27 +112,34 @@ impl<L: Limiter> Shared<L> {
                 }
                 let taken = self.fallback.take_now(&own);
                 let outcome = if taken.is_allowed() { Outcome::LocalAllowed } else { Outcome::LocalDenied };
-                Decided::of(outcome, taken)
+                Decided { own: Some(own), ..Decided::of(outcome, taken) }
             }
         }
     }
 
+    /// Whose requests these are, if anybody is going to ask.
+    pub(super) fn who(&self, places: &[usize], charges: &[Charge]) -> Who {
+        if !self.settings.learns && self.settings.wait.is_zero() {
+            return Vec::new();
+        }
+        places.iter().zip(charges).map(|(place, charge)| (*place, charge.subject.clone())).collect()
+    }
+
     /// How long a provider has no room for these subjects, by what it said.
-    pub(super) fn learned(&self, charges: &[Charge]) -> Option<Duration> {
+    pub(super) fn learned(&self, who: &Who) -> Option<Duration> {
         if !self.settings.learns || self.learned.is_empty() {
             return None;
         }
-        let who = who(charges);
-        let left = self.learned.get(&who)?.saturating_duration_since(Instant::now());
+        let left = self.learned.get(who)?.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            self.learned.remove(&who);
+            self.learned.remove(who);
             return None;
         }
         Some(left)
     }
 
     /// Believes a provider that says that it has no room.
-    pub(super) fn learn(&self, charges: &[Charge], status: http::StatusCode, headers: &HeaderMap) {
+    pub(super) fn learn(&self, who: Who, status: http::StatusCode, headers: &HeaderMap) {
         if !self.settings.learns {
             return;
         }
@@ -135,7 +149,7 @@ impl<L: Limiter> Shared<L> {
         let time = said.or_else(|| provider_limit::reset_of_exhausted(headers, now)).filter(|time| !time.is_zero());
         if let Some(until) = time.and_then(|time| Instant::now().checked_add(time.min(LONGEST))) {
             self.stats.learned.increment();
-            self.learned.insert(who(charges), until);
+            self.learned.insert(who, until);
         }
     }
 
@@ -169,8 +183,4 @@ impl<L: Limiter> Shared<L> {
             limit.meter.is_some() && !matches!(limit.policy.quota().unit(), Unit::Requests | Unit::Concurrent)
         })
     }
-}
-
-fn who(charges: &[Charge]) -> Vec<Subject> {
-    charges.iter().map(|charge| charge.subject.clone()).collect()
 }
