@@ -3,7 +3,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
 use tokio::time::{Instant, sleep};
 use tower_service::Service;
@@ -71,7 +71,14 @@ where
     let status = RateLimitStatus { outcome, limits: named.collect(), retry_after };
     if !is_let_through {
         tracing::debug!(?outcome, ?retry_after, "a request is denied");
-        let mut response = shared.settings.problem.response(&status).map(RateLimitBody::whole);
+        let mut response = shared.settings.problem.response(&status);
+        if head.method == Method::HEAD {
+            // The length of what there would be.
+            let length = response.body().len();
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+            response.body_mut().clear();
+        }
+        let mut response = response.map(RateLimitBody::whole);
         shared.settings.fields.write(&status, response.headers_mut(), shared.settings.clock.now());
         response.extensions_mut().insert(status);
         return Ok(response);
