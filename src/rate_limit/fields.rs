@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, time::SystemTime};
 
-use http::HeaderMap;
+use http::{HeaderMap, header::RETRY_AFTER};
 
 use super::{Policy, RateLimitStatus, Room, Standing, Unit};
 use crate::header::rate_limit::{self, RATE_LIMIT, RATE_LIMIT_POLICY, Reset, Style};
@@ -51,8 +51,9 @@ impl Fields {
 
     pub(super) fn write(self, status: &RateLimitStatus, headers: &mut HeaderMap, now: SystemTime) {
         let told = || status.limits.iter().filter(|(policy, _)| !policy.is_shadow());
-        let is_denial = told().any(|(_, standing)| standing.denies());
-        let standings: Vec<_> = told().map(|(policy, standing)| said(policy, standing, is_denial)).collect();
+        // A denial's, or the inner service's own; one that nobody knows is later than all others.
+        let is_awaited = headers.contains_key(RETRY_AFTER) || told().any(|(_, standing)| standing.denies());
+        let standings: Vec<_> = told().map(|(policy, standing)| said(policy, standing, is_awaited)).collect();
         if let Some(style) = self.draft
             && let (Some(policy), Some(value)) = (style.policy_value(&standings), style.value(&standings))
         {
@@ -62,7 +63,7 @@ impl Fields {
         let nearest = |unit: Option<Unit>| {
             let of_unit = told().filter(|(policy, _)| unit.is_none_or(|unit| policy.quota().unit() == unit));
             let (policy, standing) = of_unit.min_by_key(|(_, standing)| urgency(standing))?;
-            Some(said(policy, standing, is_denial))
+            Some(said(policy, standing, is_awaited))
         };
         let x_fields = nearest(None).zip(self.x_fields).map(|(standing, reset)| standing.x_fields(reset, now));
         let units = if self.openai { &[Unit::Requests, Unit::Tokens][..] } else { &[] };
@@ -86,7 +87,7 @@ fn urgency(standing: &Standing) -> (bool, u128, Reverse<std::time::Duration>) {
     (!standing.denies(), parts, Reverse(standing.reset))
 }
 
-fn said<'a>(policy: &'a Policy, standing: &Standing, is_denial: bool) -> rate_limit::Standing<'a> {
+fn said<'a>(policy: &'a Policy, standing: &Standing, is_awaited: bool) -> rate_limit::Standing<'a> {
     let unit = match policy.quota().unit() {
         Unit::Requests => rate_limit::Unit::Requests,
         Unit::Tokens => rate_limit::Unit::Tokens,
@@ -101,7 +102,9 @@ fn said<'a>(policy: &'a Policy, standing: &Standing, is_denial: bool) -> rate_li
         Room::In(time) if standing.denies() => Some(time),
         Room::Unknown | Room::Never => None,
         // `Retry-After` may not be earlier than any `t`, and those that have room can be full for longer.
-        Room::Now | Room::In(_) => (!is_denial && policy.quota().unit() != Unit::Concurrent).then_some(standing.refill),
+        Room::Now | Room::In(_) => {
+            (!is_awaited && policy.quota().unit() != Unit::Concurrent).then_some(standing.refill)
+        }
     };
     said.reset = standing.reset;
     said
