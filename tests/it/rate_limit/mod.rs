@@ -4,6 +4,8 @@ mod asking;
 mod choice;
 mod config;
 mod corrupt;
+mod denial;
+mod fields;
 mod layer;
 mod local;
 mod local_crowd;
