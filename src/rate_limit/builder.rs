@@ -157,6 +157,7 @@ impl<L: Limiter> Builder<L> {
                 stats,
                 learned,
                 lines: Lines::default(),
+                freed: Arc::default(),
             }),
         })
     }

@@ -5,11 +5,15 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 use tower_service::Service;
 
 use super::{
     Charge, Limiter, Outcome, RateLimitBody, RateLimitStatus, Room, Standing, Taken,
+    decision::Held,
     settle::{Settle, Tracking, Unknown},
     shared::{Decided, Shared, Who},
 };
@@ -19,7 +23,7 @@ use crate::{
     header::cache_status::{self, CacheStatus},
 };
 
-/// How often it is looked whether a slot is free, by those who wait for one.
+/// How often it is looked whether a slot is free, by those who wait for one that another process holds.
 const POLL: Duration = Duration::from_millis(20);
 
 /// In place of a time that no clock can show: a century.
@@ -64,7 +68,10 @@ where
     let decided = decide(&shared, &charges, &who).await;
     shared.count(&places, &decided);
     let is_let_through = matches!(decided.outcome, Outcome::Allowed | Outcome::LocalAllowed | Outcome::FailedOpen);
-    let Decided { outcome, taken: Taken { standings, slots }, retry_after, own } = decided;
+    let Decided { outcome, taken: Taken { standings, mut slots }, retry_after, own } = decided;
+    if !slots.is_empty() && !shared.settings.wait.is_zero() {
+        slots.push(Bell(shared.freed.clone()));
+    }
     let charges = own.unwrap_or(charges);
     let named =
         standings.iter().filter_map(|standing| Some((charges.get(standing.index)?.policy.clone(), standing.clone())));
@@ -129,16 +136,21 @@ async fn decide<L: Limiter>(shared: &Shared<L>, charges: &[Charge], who: &Who) -
     let Some(turn) = place.turn(deadline).await else {
         return ask(shared, charges, who).await;
     };
-    if let Some(wait) = first.filter(|_| !turn.has_queued) {
+    if let Some((wait, false)) = first.filter(|_| !turn.has_queued) {
         sleep(wait).await;
     }
     loop {
+        // Before the question, lest a slot become free between the answer and the wait.
+        let freed = shared.freed.notified();
         let decided = ask(shared, charges, who).await;
-        let Some(wait) = wait(&decided, deadline.saturating_duration_since(Instant::now())) else {
+        let Some((wait, is_for_slot)) = wait(&decided, deadline.saturating_duration_since(Instant::now())) else {
             return decided;
         };
         drop(decided);
-        sleep(wait).await;
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = freed, if is_for_slot => {}
+        }
     }
 }
 
@@ -150,20 +162,30 @@ async fn ask<L: Limiter>(shared: &Shared<L>, charges: &[Charge], who: &Who) -> D
     }
 }
 
-/// How long a request has to wait; `None` if it needs not, if it would in vain, and if there isn't so much time left.
-fn wait(decided: &Decided, left: Duration) -> Option<Duration> {
+/// How long a request has to wait, and whether it is for a slot; `None` if it needs not, if it would in vain, and if there isn't so much
+/// time left.
+fn wait(decided: &Decided, left: Duration) -> Option<(Duration, bool)> {
     let denying = || decided.taken.standings.iter().filter(|standing| standing.denies());
+    let is_for_slot = denying().any(|standing| standing.room == Room::Unknown);
     let wait = match decided.outcome {
-        Outcome::Learned => decided.retry_after,
         Outcome::Denied | Outcome::LocalDenied if denying().any(|standing| standing.room == Room::Never) => None,
-        Outcome::Denied | Outcome::LocalDenied if denying().any(|standing| standing.room == Room::Unknown) => {
-            Some(POLL.min(left))
-        }
-        Outcome::Denied | Outcome::LocalDenied => decided.retry_after,
+        Outcome::Denied | Outcome::LocalDenied if is_for_slot => Some(POLL.min(left)),
+        Outcome::Denied | Outcome::LocalDenied | Outcome::Learned => decided.retry_after,
         Outcome::Allowed | Outcome::LocalAllowed | Outcome::FailedOpen | Outcome::FailedClosed => None,
     };
     // Not before the next tick of the timer, lest it come too early.
-    wait.map(|wait| wait.max(Duration::from_millis(1))).filter(|wait| *wait <= left)
+    wait.map(|wait| (wait.max(Duration::from_millis(1)), is_for_slot)).filter(|(wait, _)| *wait <= left)
+}
+
+/// Tells those who wait for a slot that there is one.
+struct Bell(Arc<Notify>);
+
+impl Held for Bell {}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.0.notify_waiters();
+    }
 }
 
 /// Whether a cache inside answered without asking anybody.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, request::Parts};
 use quick_cache::sync::Cache;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Charge, Fields, Limiter, OnFailure, Outcome, Problem, Room, Subject, SubjectOf, Taken, Unit, limit::Prepared,
@@ -29,6 +29,8 @@ pub(super) struct Shared<L> {
     pub(super) learned: Cache<Who, Instant>,
     /// Those who wait for room.
     pub(super) lines: Lines,
+    /// Rung when a slot is given back.
+    pub(super) freed: Arc<Notify>,
 }
 
 /// Whose requests: the limits that are for them, by their places, and the subject of each.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, advance};
 use tower::{Layer as _, ServiceExt as _};
 
 use super::words::{MS, SECOND, by_user, head, is_denied, limited, retry_after};
-use crate::support::{Origin, Script, ask, begun, empty, get, poll_once, reply, settle, text};
+use crate::support::{Act, Origin, Script, ask, begun, empty, get, poll_once, reply, settle, text};
 
 /// One a second, with room again after a second and a thirtieth, rounded up.
 const PACE: Duration = Duration::from_micros(1_033_354);
@@ -160,11 +160,45 @@ async fn a_slot_that_becomes_free_goes_to_who_waits_for_it() {
         assert!(calls.try_next().is_none());
         tokio::time::sleep(free_after).await;
         held.answer(reply(200, &[], empty()));
+        let begun = Instant::now();
         first.await.expect("no panic").expect("a response");
         let next = tokio::time::timeout(SECOND, calls.next()).await.expect("a second call");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "the slot stood empty");
         next.answer(reply(200, &[], empty()));
         assert!(!is_denied(&second.await.expect("no panic").expect("a response")), "{wait:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_slots_are_in_use_as_long_as_anybody_waits() {
+    let script = Script::new(|_, _| Act::status(200).after(5));
+    let layer = limited(Quota::concurrent(4)).wait(60 * SECOND).build();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let service = layer.layer(script.clone());
+        tasks.spawn(async move { text(ask(&service, get("http://a/", &[])).await).await });
+    }
+    assert!(tasks.join_all().await.iter().all(|text| text == "200"));
+    assert!(script.now() < 200, "{} ms for 25 times 5", script.now());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_waits_for_ever_where_others_come_and_go_on_many_threads() {
+    let script = Script::statuses([200]);
+    let layer = limited(Quota::concurrent(3)).limit(Limit::new(Quota::per_day(500))).wait(600 * SECOND).build();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..500 {
+        let service = layer.layer(script.clone());
+        let asks = async move { text(ask(&service, get("http://a/", &[])).await).await };
+        let task = tasks.spawn(asks);
+        if number % 3 == 0 {
+            task.abort();
+        }
+    }
+    let ended = tokio::time::timeout(60 * SECOND, async { while tasks.join_next().await.is_some() {} }).await;
+    assert!(ended.is_ok(), "somebody waits for ever");
+    let standings = layer.handle().standings(&head("http://a/", &[])).await.expect("an answer");
+    assert_eq!(standings[0].1.used, 0);
 }
 
 #[tokio::test(start_paused = true)]
