@@ -27,7 +27,7 @@ const MIN_SECRET: usize = 16;
 ///
 /// ```
 /// use http::{HeaderName, Request};
-/// use larder::rate_limit::subject::ApiKey;
+/// use larder::rate_limit::ApiKey;
 ///
 /// let key = ApiKey::new("32 random bytes, e.g. from a vault").field(HeaderName::from_static("x-api-key"));
 /// let (head, ()) = Request::get("/").header("x-api-key", "sk-1").body(()).unwrap().into_parts();
