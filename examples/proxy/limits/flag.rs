@@ -158,10 +158,12 @@ fn read_algorithm(text: &str) -> Result<Algorithm, String> {
 /// What a limit is called if it isn't said: by what it limits, and not by its place among others or its amount, which may change
 /// while what is counted stays.
 fn default_name(quota: &Quota, whose: &Whose, path: Option<&str>) -> String {
-    let (letter, word) = match quota.unit() {
-        Unit::Tokens => ('t', "tokens"),
-        Unit::Bytes => ('b', "bytes"),
-        _ => ('r', "requests"),
+    let (letter, word) = if quota.unit() == Unit::Tokens {
+        ('t', "tokens")
+    } else if quota.unit() == Unit::Bytes {
+        ('b', "bytes")
+    } else {
+        ('r', "requests")
     };
     let mut name = match (quota.unit(), quota.window().as_millis()) {
         (Unit::Concurrent, _) => "concurrent".to_owned(),
