@@ -57,10 +57,31 @@
 //! # });
 //! ```
 //!
+//! [`RateLimitLayer`] limits how much clients use: requests, tokens, bytes, money, for each address, key, or whatever else tells
+//! them apart. It counts in sliding windows, in the process or in Redis, and says in every answer how the limits stand.
+//!
+//! ```
+//! use axum::{Router, http::StatusCode, routing::get};
+//! use larder::{RateLimitLayer, rate_limit::Quota};
+//! use tower::ServiceExt;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let app = Router::new().route("/", get(|| async { "hello" })).layer(RateLimitLayer::new(Quota::per_minute(2)));
+//! let ask = || app.clone().oneshot(http::Request::get("/").body(axum::body::Body::empty()).unwrap());
+//!
+//! assert_eq!(ask().await.unwrap().headers()["x-ratelimit-remaining"], "1");
+//! assert_eq!(ask().await.unwrap().headers()["x-ratelimit-remaining"], "0");
+//! let denied = ask().await.unwrap();
+//! assert_eq!(denied.status(), StatusCode::TOO_MANY_REQUESTS);
+//! assert!(denied.headers().contains_key("retry-after"));
+//! # });
+//! ```
+//!
 //! # Where to start
 //!
 //! - [`cache`]: the layer, and what it promises.
-//! - [`retry`]: the other layer, and what it promises; [retrying and falling back](guide::retry) says more.
+//! - [`retry`]: the second layer, and what it promises; [retrying and falling back](guide::retry) says more.
+//! - [`rate_limit`]: the third, and what it promises; [limits](guide::limits) says more.
 //! - [`fingerprint`]: what makes two requests the same.
 //! - [`policy`]: what may be kept, for how long, and when it may be served.
 //! - [`store`]: where it is kept.
@@ -74,7 +95,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `redis` | [`store::Redis`], entries that many processes share, and the way to Redis |
+//! | `redis` | [`store::Redis`], entries that many processes share; [`rate_limit::limiter::Redis`], limits that they keep together; the way to Redis |
 //! | `encryption` | entries that are encrypted where they are kept |
 //! | `codec` | [`entry::codec`], entries as bytes, for far stores of your own |
 //! | `reqwest` | the layers as a `reqwest_middleware::Middleware` |
