@@ -31,7 +31,7 @@ pub use self::{
     tokens::Tokens,
     usage::{Reader as UsageReader, Usage},
 };
-pub use crate::policy::completeness::{Anthropic, Llm as Completeness, OpenAi};
+pub use crate::policy::completeness::{Anthropic, Gemini, Llm as Completeness, OpenAi};
 use crate::{
     CacheLayer, cache,
     policy::{Rfc9111, Select, Ttl},

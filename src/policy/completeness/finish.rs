@@ -26,9 +26,27 @@ impl Finish {
             None
         } else if is_any_of(&["length", "max_tokens", "max_output_tokens", "model_context_window_exceeded"]) {
             Some(Self::Length)
-        } else if is_any_of(&["content_filter", "refusal", "safety", "sensitive"]) {
+        } else if is_any_of(&[
+            "content_filter",
+            "refusal",
+            "safety",
+            "sensitive",
+            "recitation",
+            "blocklist",
+            "prohibited_content",
+            "spii",
+            "image_safety",
+        ]) {
             Some(Self::Filter)
-        } else if is_any_of(&["error", "abort", "network_error", "insufficient_system_resource"]) {
+        } else if is_any_of(&[
+            "error",
+            "abort",
+            "network_error",
+            "insufficient_system_resource",
+            "malformed_function_call",
+            "unexpected_tool_call",
+            "finish_reason_unspecified",
+        ]) {
             Some(Self::Failure)
         } else {
             Some(Self::Natural)

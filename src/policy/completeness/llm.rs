@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
-    Anthropic, Completeness, OpenAi, Reason, Verdict,
+    Anthropic, Completeness, Gemini, OpenAi, Reason, Verdict,
     payload::{self, Text},
 };
 use crate::header::media_type;
@@ -23,10 +23,10 @@ impl Completeness for EndOfStream {
     }
 }
 
-/// Expects the answers of any LLM API, and judges each as [`OpenAi`] or as [`Anthropic`] does.
+/// Expects the answers of any LLM API, and judges each as [`OpenAi`], [`Anthropic`] or [`Gemini`] does.
 ///
-/// JSON of neither provider is complete when it parses and has no `error`; an event stream of
-/// neither is never complete. Other media types are complete by their framing. Any other status
+/// JSON of no such provider is complete when it parses and has no `error`; an event stream of
+/// none is never complete. Other media types are complete by their framing. Any other status
 /// than `200` is incomplete, and so is a stream or JSON with a `Content-Encoding`, which cannot be
 /// read: ask for identity upstream.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,17 +57,23 @@ impl Llm {
         Anthropic::new().keep_truncated(self.keep_truncated)
     }
 
+    fn gemini(self) -> Gemini {
+        Gemini::new().keep_truncated(self.keep_truncated)
+    }
+
     fn stream(self, body: &[u8]) -> Result<(), Reason> {
         match Provider::of_stream(body)? {
             Provider::OpenAi => self.openai().stream(body),
             Provider::Anthropic => self.anthropic().stream(body),
+            Provider::Gemini => self.gemini().stream(body),
         }
     }
 
-    /// Each provider's check accepts the other's messages as some other JSON, so that both together
+    /// Each provider's check accepts the others' messages as some other JSON, so that together they
     /// judge all.
     fn json(self, body: &[u8]) -> Result<(), Reason> {
         self.anthropic().json(body)?;
+        self.gemini().json(body)?;
         self.openai().json(body)
     }
 }
@@ -84,10 +90,11 @@ impl Completeness for Llm {
 enum Provider {
     OpenAi,
     Anthropic,
+    Gemini,
 }
 
 impl Provider {
-    /// The first event with a mark of either provider decides.
+    /// The first event with a mark of any provider decides.
     fn of_stream(body: &[u8]) -> Result<Self, Reason> {
         let mut found = None;
         // An error or a cut is a better reason than that the stream is unknown.
@@ -109,6 +116,8 @@ impl Provider {
                 found = Some(Self::OpenAi);
             } else if kind.starts_with("message_") || kind.starts_with("content_block_") {
                 found = Some(Self::Anthropic);
+            } else if chunk.candidates.is_some() || chunk.prompt_feedback.is_some() {
+                found = Some(Self::Gemini);
             }
             Ok(())
         })?;
@@ -123,6 +132,9 @@ struct Chunk<'a> {
     r#type: Text<'a>,
     error: Option<IgnoredAny>,
     choices: Option<IgnoredAny>,
+    candidates: Option<IgnoredAny>,
+    #[serde(rename = "promptFeedback")]
+    prompt_feedback: Option<IgnoredAny>,
 }
 
 #[cfg(test)]
@@ -134,7 +146,7 @@ mod tests {
 
     use super::{
         super::transcripts::{
-            AZURE, CHAT, CHAT_TWO_CHOICES, COMPLETIONS, MESSAGES, RESPONSES, TOOL_CALLS,
+            AZURE, CHAT, CHAT_TWO_CHOICES, COMPLETIONS, GENERATE_CONTENT, MESSAGES, RESPONSES, TOOL_CALLS,
             assert_only_the_whole_is_complete, head, json, stream,
         },
         Completeness, EndOfStream, Llm, Verdict,
@@ -142,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_cut_stream_of_any_provider_is_never_complete() {
-        let transcripts = [AZURE, CHAT, CHAT_TWO_CHOICES, COMPLETIONS, MESSAGES, RESPONSES, TOOL_CALLS];
+        let transcripts =
+            [AZURE, CHAT, CHAT_TWO_CHOICES, COMPLETIONS, GENERATE_CONTENT, MESSAGES, RESPONSES, TOOL_CALLS];
         for whole in transcripts {
             assert_only_the_whole_is_complete(&Llm::new(), whole);
             assert_only_the_whole_is_complete(&EndOfStream, whole);
@@ -154,7 +167,7 @@ mod tests {
         let cases = [
             ("", "unknown-stream"),
             ("data: hello\n\n", "unknown-stream"),
-            ("data: {\"candidates\":[]}\n\n", "unknown-stream"),
+            ("data: {\"candidates\":[]}\n\n", "no-choices"),
             ("data: [DONE]\n\n", "unknown-stream"),
             ("data: {\"a\":1}\n\ndata: {\"a\"", "truncated"),
             ("event: error\ndata: x\n\n", "error-event"),

@@ -7,7 +7,7 @@
 //!
 //! - [`EndOfStream`] is the default: it reads event streams, and trusts the framing of all else.
 //! - [`Llm`] reads JSON answers too, and finds out by their content whose they are.
-//! - [`OpenAi`] and [`Anthropic`] expect one provider's formats.
+//! - [`OpenAi`], [`Anthropic`] and [`Gemini`] expect one provider's formats.
 //!
 //! A closure will do as well:
 //!
@@ -25,6 +25,7 @@
 
 mod anthropic;
 mod finish;
+mod gemini;
 mod llm;
 mod openai;
 mod payload;
@@ -38,6 +39,7 @@ use http::{HeaderMap, StatusCode};
 
 pub use self::{
     anthropic::Anthropic,
+    gemini::Gemini,
     llm::{EndOfStream, Llm},
     openai::OpenAi,
 };

@@ -103,6 +103,12 @@ data: {"type":"message_stop"}
 
 "#;
 
+pub(super) const GENERATE_CONTENT: &str = r#"data: {"candidates":[{"content":{"parts":[{"text":"Hello"}],"role":"model"},"index":0}],"usageMetadata":{"promptTokenCount":4,"totalTokenCount":5},"modelVersion":"gemini-2.0-flash"}
+
+data: {"candidates":[{"content":{"parts":[{"text":" \"finishReason\" 😀\n"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":3,"totalTokenCount":7},"modelVersion":"gemini-2.0-flash"}
+
+"#;
+
 pub(super) fn head(media_type: &'static str) -> HeaderMap {
     HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))])
 }
