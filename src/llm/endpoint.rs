@@ -18,6 +18,8 @@ pub enum Endpoint {
     Embeddings,
     /// `/v1/messages`.
     Messages,
+    /// Gemini's `/models/{name}:generateContent` and `:streamGenerateContent`.
+    GenerateContent,
 }
 
 impl Endpoint {
@@ -31,6 +33,12 @@ impl Endpoint {
             ("/embeddings", Endpoint::Embeddings),
             ("/messages", Endpoint::Messages),
         ];
+        if let Some((model, verb)) = path.rsplit_once(':') {
+            let named =
+                model.rsplit_once('/').is_some_and(|(parent, name)| parent.ends_with("models") && !name.is_empty());
+            let generates = matches!(verb, "generateContent" | "streamGenerateContent");
+            return (named && generates).then_some(Self::GenerateContent);
+        }
         let (end, endpoint) = ENDS.into_iter().find(|(end, _)| path.ends_with(end))?;
         // What lies deeper, such as /v1/threads/{id}/messages, is something else.
         let before = &path[..path.len() - end.len()];
@@ -47,7 +55,15 @@ impl Endpoint {
             Self::Responses => "responses",
             Self::Embeddings => "embeddings",
             Self::Messages => "messages",
+            Self::GenerateContent => "generate",
         }
+    }
+
+    /// The model that a path names; `None` where the body does.
+    #[must_use]
+    pub fn model_in(path: &str) -> Option<&str> {
+        let (model, _) = path.rsplit_once(':')?;
+        model.rsplit_once('/').map(|(_, name)| name).filter(|_| Self::of(path).is_some())
     }
 }
 
@@ -71,6 +87,11 @@ mod tests {
             ("/v1/completions", Some(Endpoint::Completions)),
             ("/v1/messages", Some(Endpoint::Messages)),
             ("/v1/responses", Some(Endpoint::Responses)),
+            ("/v1beta/models/gemini-2.0-flash:generateContent", Some(Endpoint::GenerateContent)),
+            ("/v1/publishers/google/models/gemini:streamGenerateContent", Some(Endpoint::GenerateContent)),
+            ("/v1beta/models/gemini:countTokens", None),
+            ("/v1beta/models/:generateContent", None),
+            ("/v1beta/files/a:generateContent", None),
             ("/v1/messages/batches", None),
             ("/v1/threads/abc/messages", None),
             ("/v1/files", None),
@@ -80,6 +101,14 @@ mod tests {
         ];
         for (path, expected) in cases {
             assert_eq!(Endpoint::of(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_names_a_model_where_the_body_does_not() {
+        assert_eq!(Endpoint::model_in("/v1beta/models/gemini-2.0-flash:generateContent"), Some("gemini-2.0-flash"));
+        for path in ["/v1/chat/completions", "/v1beta/models/gemini:countTokens", "/a:b"] {
+            assert_eq!(Endpoint::model_in(path), None, "{path}");
         }
     }
 }

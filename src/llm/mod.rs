@@ -26,7 +26,7 @@ use http::request::Parts;
 
 pub use self::{
     endpoint::{Endpoint, is_generation},
-    fingerprint::Fingerprint,
+    fingerprint::{Fingerprint, Temperature},
     retry::{Classify, retry},
     tokens::Tokens,
     usage::{Reader as UsageReader, Usage},

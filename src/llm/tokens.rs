@@ -8,7 +8,7 @@ use serde::{
     de::{MapAccess, SeqAccess, Visitor},
 };
 
-use super::{Endpoint, usage::Reader};
+use super::{Endpoint, is_generation, usage::Reader};
 use crate::rate_limit::{Gauge, Meter};
 
 /// The longest request body that is read.
@@ -74,11 +74,11 @@ impl Default for Tokens {
 
 impl Meter for Tokens {
     fn reads(&self, head: &request::Parts) -> usize {
-        if generates(head) { LONGEST } else { 0 }
+        if is_generation(head) { LONGEST } else { 0 }
     }
 
     fn reserve(&self, head: &request::Parts, body: &[u8]) -> u64 {
-        if !generates(head) {
+        if !is_generation(head) {
             return 0;
         }
         let writes = Endpoint::of(head.uri.path()) != Some(Endpoint::Embeddings);
@@ -101,14 +101,6 @@ impl Meter for Tokens {
         }
         Some(Box::new(Reading(Reader::new(&head.headers)?)))
     }
-}
-
-/// Whether a request asks a model for something.
-fn generates(head: &request::Parts) -> bool {
-    let path = head.uri.path();
-    let gemini =
-        path.rsplit_once(':').is_some_and(|(_, verb)| matches!(verb, "generateContent" | "streamGenerateContent"));
-    super::is_generation(head) || (gemini && head.method == http::Method::POST)
 }
 
 /// A failure, which costs nothing.
