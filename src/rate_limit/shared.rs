@@ -108,9 +108,12 @@ impl<L: Limiter> Shared<L> {
             share @ OnFailure::Local { .. } => {
                 let mut own = charges.to_vec();
                 for charge in &mut own {
-                    charge.amount = share.share(charge.amount);
-                    // What would fit into the whole quota fits into the whole share.
-                    charge.cost = charge.cost.min(charge.amount.max(1));
+                    let amount = share.share(charge.amount);
+                    // What would fit into the whole quota fits into the whole share; what never would, does not.
+                    if charge.price() <= charge.allowance() {
+                        charge.cost = charge.cost.min(amount);
+                    }
+                    charge.amount = amount;
                 }
                 let taken = self.fallback.take_now(&own);
                 let outcome = if taken.is_allowed() { Outcome::LocalAllowed } else { Outcome::LocalDenied };

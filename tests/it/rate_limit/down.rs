@@ -101,6 +101,14 @@ async fn a_share_is_settled_by_what_it_was_charged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_larger_than_its_quota_finds_no_room_in_the_share_either() {
+    let tokens = Limit::new(Quota::per_minute(100).of(Unit::Tokens)).meter(Said);
+    let layer = down(tokens).on_failure(OnFailure::local(2)).build();
+    let denied = ask(&layer.layer(Script::statuses([200])), post("http://a/", &[], "101")).await;
+    assert_eq!((status(&denied).outcome, retry_after(&denied)), (Outcome::LocalDenied, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn slots_of_a_share_are_given_back() {
     let layer = down(Quota::concurrent(2)).on_failure(OnFailure::local(2)).build();
     let service = layer.layer(Script::statuses([200]));
