@@ -43,7 +43,8 @@ impl Denied {
             let left = denial.room.saturating_duration_since(now);
             if left.is_zero() {
                 known.remove(key);
-            } else if charge.price() >= denial.price && charge.allowance() <= denial.amount {
+            } else if charge.price() == denial.price && charge.allowance() == denial.amount {
+                // What asks for more would find none either, but later or never: that is Redis's to say.
                 if denial.until <= now {
                     known.remove(key);
                     return None;

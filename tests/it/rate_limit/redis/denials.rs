@@ -92,6 +92,17 @@ async fn a_denial_says_nothing_of_requests_that_ask_for_less() {
     assert_eq!(used(&redis, &charge).await, 100);
 }
 
+/// It is denied either way, but has to wait longer, or need not come back.
+#[tokio::test]
+async fn a_denial_tells_no_time_to_requests_that_ask_for_more() {
+    let server = Server::start().await;
+    let redis = limiter(&server.url());
+    let charge = one(&policy("tph", Quota::per_hour(100).of(Unit::Tokens)), "alice");
+    assert!(is_allowed(&redis, &[at_cost(&charge, 95)]).await);
+    assert!(take(&redis, &[at_cost(&charge, 10)]).await.retry_after().is_some());
+    assert_eq!(take(&redis, &[at_cost(&charge, 101)]).await.retry_after(), None, "it never finds room");
+}
+
 #[tokio::test]
 async fn a_denial_of_one_limit_says_nothing_of_requests_without_it() {
     let server = Server::start().await;
