@@ -147,9 +147,10 @@ struct Generation {
 }
 
 impl Limits {
+    /// The largest that is named: servers differ in which of them they know.
     fn output(&self) -> Option<u64> {
         let gemini = self.generation_config.as_ref().and_then(|generation| generation.max_output_tokens);
-        [self.max_completion_tokens, self.max_output_tokens, gemini, self.max_tokens].into_iter().flatten().next()
+        [self.max_completion_tokens, self.max_output_tokens, gemini, self.max_tokens].into_iter().flatten().max()
     }
 }
 
@@ -260,6 +261,7 @@ mod tests {
             ("/v1/chat/completions", "\"stream\":true", 4096),
             ("/v1/responses", "\"max_output_tokens\":70", 70),
             ("/v1/messages", "\"max_tokens\":80", 80),
+            ("/v1/messages", "\"max_tokens\":80,\"max_output_tokens\":1", 80),
             ("/v1/embeddings", "\"n\":1", 0),
             ("/v1beta/models/gemini-pro:generateContent", "\"generationConfig\":{\"maxOutputTokens\":90}", 90),
         ] {
