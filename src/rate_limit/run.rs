@@ -167,9 +167,12 @@ async fn ask<L: Limiter>(shared: &Shared<L>, charges: &[Charge], who: &Who) -> D
 fn wait(decided: &Decided, left: Duration) -> Option<(Duration, bool)> {
     let denying = || decided.taken.standings.iter().filter(|standing| standing.denies());
     let is_for_slot = denying().any(|standing| standing.room == Room::Unknown);
+    // Of the other limits that deny: a slot is of no use before they have room.
+    let others =
+        denying().filter_map(|standing| if let Room::In(time) = standing.room { Some(time) } else { None }).max();
     let wait = match decided.outcome {
         Outcome::Denied | Outcome::LocalDenied if denying().any(|standing| standing.room == Room::Never) => None,
-        Outcome::Denied | Outcome::LocalDenied if is_for_slot => Some(POLL.min(left)),
+        Outcome::Denied | Outcome::LocalDenied if is_for_slot => Some(others.unwrap_or_default().max(POLL.min(left))),
         Outcome::Denied | Outcome::LocalDenied | Outcome::Learned => decided.retry_after,
         Outcome::Allowed | Outcome::LocalAllowed | Outcome::FailedOpen | Outcome::FailedClosed => None,
     };

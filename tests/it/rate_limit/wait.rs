@@ -170,6 +170,18 @@ async fn a_slot_that_becomes_free_goes_to_who_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_slot_while_another_limit_has_no_room_in_time() {
+    let (origin, _calls) = Origin::held();
+    let layer = limited(Quota::concurrent(1)).limit(Quota::per_minute(1)).wait(5 * SECOND).build();
+    let service = layer.layer(origin);
+    let held = begun(service.clone().oneshot(get("http://a/", &[])));
+    let begun = Instant::now();
+    assert!(is_denied(&ask(&service, get("http://a/", &[])).await));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_slots_are_in_use_as_long_as_anybody_waits() {
     let script = Script::new(|_, _| Act::status(200).after(5));
     let layer = limited(Quota::concurrent(4)).wait(60 * SECOND).build();
