@@ -6,5 +6,9 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
-redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil(tonumber(ARGV[2]) / 1000) + 1000))
+-- Others may hold slots of the same key for longer.
+local stays = math.ceil(tonumber(ARGV[2]) / 1000) + 1000
+if redis.call('PTTL', KEYS[1]) < stays then
+  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', stays))
+end
 return false

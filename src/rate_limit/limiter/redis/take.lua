@@ -139,7 +139,11 @@ local function charge(key, limit, count)
   if limit.law == 's' then
     if total > 0 then
       redis.call('ZADD', key, text(now + limit.x), ARGV[2])
-      redis.call('PEXPIRE', key, text(math.ceil(limit.x / 1000) + 1000))
+      -- Others may hold slots of the same key for longer.
+      local stays = math.ceil(limit.x / 1000) + 1000
+      if redis.call('PTTL', key) < stays then
+        redis.call('PEXPIRE', key, text(stays))
+      end
       counter.total = counter.total + total
     end
     return

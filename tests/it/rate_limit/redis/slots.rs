@@ -97,6 +97,22 @@ async fn a_slot_is_held_for_many_times_its_lease() {
     until("it is free", async || is_allowed(&other, &charge).await).await;
 }
 
+/// As while another lease is rolled out.
+#[tokio::test]
+async fn a_shorter_lease_of_another_process_ends_no_slot_early() {
+    let server = Server::start().await;
+    let (long, short) = (leasing(&server.url(), LONG), leasing(&server.url(), Duration::from_millis(300)));
+    let charge = [slot(2)];
+    let held = take(&long, &charge).await;
+    let other = take(&short, &charge).await;
+    assert!(held.is_allowed() && other.is_allowed());
+    let key = server.keys("*").await.remove(0);
+    until("it was renewed", async || calls(&server, "zadd").await > 3).await;
+    assert!(server.pttl(&key).await > 3_000_000, "the key would be gone with the slots of both");
+    drop((held, other));
+    all_free(&server).await;
+}
+
 /// The answer never comes to anybody who would give it back.
 #[tokio::test]
 async fn a_slot_of_a_caller_that_goes_away_while_it_is_taken_is_given_back() {
