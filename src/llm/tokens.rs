@@ -21,7 +21,8 @@ const LONGEST: usize = 64 << 20;
 /// provider's own count. An answer that failed costs nothing; one whose usage isn't said, because the stream was cut or the request
 /// didn't ask for it (OpenAI's `stream_options.include_usage`), keeps what was reserved.
 ///
-/// Requests that generate nothing cost nothing.
+/// Requests that generate nothing cost nothing. Of a body that is longer than [`max_body`](crate::rate_limit::Builder::max_body), or
+/// that isn't JSON (compressed, say), the length is taken for text and the output for one without a limit.
 ///
 /// ```
 /// use larder::{RateLimitLayer, llm, rate_limit::{Limit, Quota, Unit}};

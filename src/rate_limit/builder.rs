@@ -52,6 +52,9 @@ impl<L: Limiter> Builder<L> {
 
     /// What a Redis Cluster keeps the counters of a request together by, such as the organisation, so that one call charges limits of
     /// different subjects. Default: those of one subject lie together.
+    ///
+    /// In Redis it is a part of every counter's name, Cluster or not: a subject counts anew in each group, and so do
+    /// [`Everyone`](super::Everyone) and addresses. So take what each subject has but one of, and what clients can't make up.
     pub fn group(mut self, group: impl SubjectOf) -> Self {
         self.settings.group = Some(Box::new(group));
         self
@@ -70,7 +73,10 @@ impl<L: Limiter> Builder<L> {
     }
 
     /// How long a request may wait for room before it is denied: for clients that rather wait than fail. It is denied at once if there
-    /// won't be room in time, and those of the same subjects are served in the order in which they came. Default: not at all.
+    /// won't be room in time; but those of the same limits and subjects are served in the order in which they came, and who stands behind
+    /// others is told only when it is their turn, or their time is over. Default: not at all.
+    ///
+    /// The inner service has said that it is ready before: whatever it keeps for the request, such as a permit, it keeps for as long.
     pub fn wait(mut self, max: Duration) -> Self {
         self.settings.wait = max;
         self
@@ -85,6 +91,9 @@ impl<L: Limiter> Builder<L> {
 
     /// Whether the hits of a cache inside cost nothing but their request: no tokens, no bytes, no money. Default: `false`, a hit costs what
     /// its response says. Around a cache hits count, inside of one they don't: it's a matter of the layers' order.
+    ///
+    /// That it is a hit is known when it has been answered: until then a request needs room for all that it may cost, and is denied
+    /// without, though it might have been a hit.
     pub fn free_hits(mut self, are_free: bool) -> Self {
         self.settings.hits_are_free = are_free;
         self

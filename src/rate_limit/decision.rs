@@ -18,7 +18,7 @@ pub struct Charge {
     /// is only read.
     pub cost: u64,
     /// With whom it is counted: a Redis Cluster keeps the counters of one group together, so that one call charges all of them. Without
-    /// a group, those of one subject lie together.
+    /// a group, those of one subject lie together. In Redis a subject counts anew in each group.
     pub group: Option<Subject>,
 }
 

@@ -7,7 +7,9 @@ use http::{HeaderMap, header::RETRY_AFTER};
 use super::{Policy, RateLimitStatus, Room, Standing, Unit};
 use crate::header::rate_limit::{self, RATE_LIMIT, RATE_LIMIT_POLICY, Reset, Style};
 
-/// Which response fields say how the limits stand. All responses bear them: hits, streams, errors and denials.
+/// Which response fields say how the limits stand. All responses bear them: hits, streams, errors and denials; but not where nobody
+/// knows how they stand, since the limiter doesn't answer ([`Open`](super::OnFailure::Open), [`Closed`](super::OnFailure::Closed)) or
+/// wasn't asked ([`Learned`](super::Outcome::Learned)).
 ///
 /// They replace fields of the same names that the inner service set: those tell of somebody else's limits. Shadows aren't told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,7 +43,8 @@ where
 }
 
 /// Bytes of bodies: what the request says of its length is charged before, and that of the response after it. At least one is, so
-/// that nothing begins where nothing is left.
+/// that nothing begins where nothing is left. A request that doesn't say its length (chunked, or HTTP/2 without `Content-Length`) costs
+/// its response alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByteMeter;
 

@@ -6,8 +6,9 @@
 //!   same time ([by default](Algorithm): the strict algorithm, and the log).
 //! - A request is charged to all limits that are for it, or to none: what is denied costs nothing.
 //! - `Retry-After` is the first second at which the same request finds room, if nobody else takes it.
-//! - In Redis a decision is one round trip, however many limits there are, and none while a denial is still good. Time is Redis's.
-//! - While Redis is down nothing waits for it: what is done with requests is [what you say](OnFailure).
+//! - In Redis a decision is one round trip, however many limits there are, and none while a denial is still good; in a Cluster one for
+//!   each subject, unless they are [grouped](Builder::group). Time is Redis's.
+//! - While Redis is known to be down nothing waits for it: what is done with requests is [what you say](OnFailure).
 //! - What a request may cost is reserved before it is sent, and corrected to what it did cost when its response has ended, once. Where
 //!   nobody knows, the reservation stays.
 //! - Memory is bounded, in the process and, by times to live, in Redis. Keys of clients are [nowhere in clear](ApiKey).

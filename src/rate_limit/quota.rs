@@ -43,7 +43,8 @@ pub enum Unit {
     Requests,
     /// Tokens of language models, as a [`Meter`](super::Meter) counts them.
     Tokens,
-    /// Bytes of bodies, of the request's and the response's together.
+    /// Bytes of bodies, of the request's and the response's together. Of a request without `Content-Length` they aren't known, and not
+    /// counted.
     Bytes,
     /// Money, in a unit as small as you like, as a [`Meter`](super::Meter) counts it.
     Cost,
@@ -62,7 +63,8 @@ pub enum Algorithm {
         buckets: u32,
     },
     /// Two buckets as long as the window; the elder counts by the part of it that the window covers. The cheapest, but if use is not
-    /// even, a window may hold nearly twice the quota.
+    /// even, a window may hold nearly twice the quota. A subject's [own amount](super::Limit::amounts) counts up to a thousand times the
+    /// quota's, or a thousand if that is 0.
     Approximate,
     /// Each use is remembered: exact to the microsecond. For small quotas, as its memory and time grow with what is used.
     Log,

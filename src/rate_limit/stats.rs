@@ -54,7 +54,7 @@ counters! {
     limiter_refused,
     /// Times that a provider said that it has no room, which was believed.
     learned,
-    /// Charges that were corrected to what a request did cost.
+    /// Charges of which it became known what the request did cost; the limiter was told, whether it answered or not.
     settled,
     /// Charges that stay, for nobody knows what the request did cost.
     unsettled,
