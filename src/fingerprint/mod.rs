@@ -15,6 +15,7 @@
 //! # let _ = fingerprint;
 //! ```
 
+mod explain;
 pub mod json;
 mod request;
 mod scope;
@@ -26,7 +27,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 
-pub use self::{request::RequestFingerprint, scope::Scope, select::Select};
+pub use self::{
+    explain::{Difference, Explanation, explain},
+    request::RequestFingerprint,
+    scope::Scope,
+    select::Select,
+};
 pub(crate) use self::{
     request::{body_limit, with_raw},
     uri::normalized,

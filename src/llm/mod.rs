@@ -15,6 +15,7 @@
 //! [`retry`] is what stands between the cache and the provider.
 
 mod endpoint;
+mod explain;
 mod fingerprint;
 mod retry;
 mod tokens;
@@ -26,6 +27,7 @@ use http::request::Parts;
 
 pub use self::{
     endpoint::{Endpoint, is_generation},
+    explain::explain,
     fingerprint::{Fingerprint, Temperature},
     retry::{Classify, retry},
     tokens::Tokens,
