@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use http::{header::CONTENT_LENGTH, request, response};
+use http::{Method, header::CONTENT_LENGTH, request, response};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
 };
 
-use super::{Endpoint, is_generation, usage::Reader};
-use crate::rate_limit::{Gauge, Meter};
+use super::{Endpoint, usage::Reader};
+use crate::rate_limit::{self, Gauge, Meter};
 
 /// The longest request body that is read.
 const LONGEST: usize = 64 << 20;
@@ -17,7 +17,8 @@ const LONGEST: usize = 64 << 20;
 /// The meter of [`Unit::Tokens`](crate::rate_limit::Unit::Tokens).
 ///
 /// Reserved are the input, estimated by the length of its texts, and the largest output that the request allows (`max_tokens`,
-/// `max_completion_tokens`, `max_output_tokens`, for each of `n` answers). When the answer has ended, the charge is corrected to the
+/// `max_completion_tokens`, `max_output_tokens`, for each of `n`, `best_of` or
+/// `candidateCount` answers). When the answer has ended, the charge is corrected to the
 /// provider's own count. An answer that failed costs nothing; one whose usage isn't said, because the stream was cut or the request
 /// didn't ask for it (OpenAI's `stream_options.include_usage`), keeps what was reserved.
 ///
@@ -75,14 +76,14 @@ impl Default for Tokens {
 
 impl Meter for Tokens {
     fn reads(&self, head: &request::Parts) -> usize {
-        if is_generation(head) { LONGEST } else { 0 }
+        if generates(head) { LONGEST } else { 0 }
     }
 
     fn reserve(&self, head: &request::Parts, body: &[u8]) -> u64 {
-        if !is_generation(head) {
+        if !generates(head) {
             return 0;
         }
-        let writes = Endpoint::of(head.uri.path()) != Some(Endpoint::Embeddings);
+        let writes = endpoint(head) != Some(Endpoint::Embeddings);
         let output = if writes { self.default_output } else { 0 };
         let Ok(text) = serde_json::from_slice::<Text>(body) else {
             // Too long to be read, or no JSON.
@@ -91,8 +92,7 @@ impl Meter for Tokens {
             return self.input(Text { bytes, media: 0 }).saturating_add(output);
         };
         let limits = serde_json::from_slice::<Limits>(body).unwrap_or_default();
-        let output =
-            if writes { limits.output().unwrap_or(output).saturating_mul(limits.n.unwrap_or(1).max(1)) } else { 0 };
+        let output = if writes { limits.output().unwrap_or(output).saturating_mul(limits.answers()) } else { 0 };
         self.input(text).saturating_add(output)
     }
 
@@ -102,6 +102,17 @@ impl Meter for Tokens {
         }
         Some(Box::new(Reading(Reader::new(&head.headers)?)))
     }
+}
+
+/// What a request asks of a model, however its path is written, and whatever it says that its body is: upstreams differ in what they
+/// let pass, and a quota must not be passed by that.
+fn endpoint(head: &request::Parts) -> Option<Endpoint> {
+    let path = head.uri.path();
+    Endpoint::of(path).or_else(|| Endpoint::of(std::str::from_utf8(&rate_limit::plain(path)).ok()?))
+}
+
+fn generates(head: &request::Parts) -> bool {
+    head.method == Method::POST && endpoint(head).is_some()
 }
 
 /// A failure, which costs nothing.
@@ -137,6 +148,7 @@ struct Limits {
     max_completion_tokens: Option<u64>,
     max_output_tokens: Option<u64>,
     n: Option<u64>,
+    best_of: Option<u64>,
     #[serde(rename = "generationConfig")]
     generation_config: Option<Generation>,
 }
@@ -145,6 +157,7 @@ struct Limits {
 #[serde(default, rename_all = "camelCase")]
 struct Generation {
     max_output_tokens: Option<u64>,
+    candidate_count: Option<u64>,
 }
 
 impl Limits {
@@ -152,6 +165,12 @@ impl Limits {
     fn output(&self) -> Option<u64> {
         let gemini = self.generation_config.as_ref().and_then(|generation| generation.max_output_tokens);
         [self.max_completion_tokens, self.max_output_tokens, gemini, self.max_tokens].into_iter().flatten().max()
+    }
+
+    /// How many answers are written, those among them that are not shown.
+    fn answers(&self) -> u64 {
+        let gemini = self.generation_config.as_ref().and_then(|generation| generation.candidate_count);
+        [Some(1), self.n, self.best_of, gemini].into_iter().flatten().max().unwrap_or(1)
     }
 }
 
@@ -168,7 +187,8 @@ impl Text {
 
     fn of(text: &str) -> Self {
         let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte);
-        if text.starts_with("data:") || (text.len() > Self::SHORTEST_FILE && text.bytes().all(is_base64)) {
+        let is_url = text.starts_with("data:") && !text.bytes().any(|byte| byte.is_ascii_whitespace());
+        if is_url || (text.len() > Self::SHORTEST_FILE && text.bytes().all(is_base64)) {
             return Self { bytes: 0, media: 1 };
         }
         Self { bytes: text.len() as u64, media: 0 }
@@ -259,6 +279,7 @@ mod tests {
         for (path, rest, output) in [
             ("/v1/chat/completions", "\"max_tokens\":50", 50),
             ("/v1/chat/completions", "\"max_completion_tokens\":50,\"n\":3", 150),
+            ("/v1/completions", "\"max_tokens\":50,\"n\":1,\"best_of\":4", 200),
             ("/v1/chat/completions", "\"stream\":true", 4096),
             ("/v1/responses", "\"max_output_tokens\":70", 70),
             ("/v1/messages", "\"max_tokens\":80", 80),
@@ -271,6 +292,26 @@ mod tests {
             assert!((input + output..input + output + 20).contains(&reserved), "{path} {rest}: {reserved}");
         }
         assert_eq!(reserve("/v1/files", "{\"max_tokens\":50}"), 0);
+    }
+
+    #[test]
+    fn a_path_or_a_type_written_otherwise_costs_the_same() {
+        let of = |path: &str, media_type: &str| {
+            let request = Request::post(path).header("content-type", media_type).body(()).expect("a request");
+            let (head, ()) = request.into_parts();
+            let body = br#"{"max_tokens":50}"#;
+            assert!(Tokens::new().reads(&head) > 0, "{path} {media_type}");
+            Tokens::new().reserve(&head, body)
+        };
+        let plain = of("/v1/chat/completions", "application/json");
+        assert!(plain > 50);
+        for (path, media_type) in [
+            ("/v1/chat/%63ompletions", "application/json"),
+            ("/v1//chat/./completions/", "application/json"),
+            ("/v1/chat/completions", "text/plain"),
+        ] {
+            assert_eq!(of(path, media_type), plain, "{path} {media_type}");
+        }
     }
 
     #[test]

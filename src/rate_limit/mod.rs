@@ -103,6 +103,7 @@ mod status;
 mod subject;
 mod window;
 
+pub(crate) use self::path::plain;
 pub use self::{
     body::RateLimitBody,
     builder::Builder,

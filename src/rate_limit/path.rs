@@ -34,7 +34,7 @@ fn is_plain(path: &str) -> bool {
 }
 
 /// The path decoded, without empty segments, and without those that mean themselves or the one above; without a slash at its end.
-fn plain(path: &str) -> Vec<u8> {
+pub(crate) fn plain(path: &str) -> Vec<u8> {
     let decoded = decode(path.as_bytes());
     let mut segments: Vec<&[u8]> = Vec::new();
     for segment in decoded.split(|byte| *byte == b'/') {

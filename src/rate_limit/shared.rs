@@ -154,7 +154,9 @@ impl<L: Limiter> Shared<L> {
         let time = said.or_else(|| provider_limit::reset_of_exhausted(headers, now)).filter(|time| !time.is_zero());
         if let Some(until) = time.and_then(|time| Instant::now().checked_add(time.min(LONGEST))) {
             self.stats.learned.increment();
-            self.learned.insert(who, until);
+            // Of two that were under way, whoever was told the longer wait is believed.
+            let known = self.learned.get(&who).unwrap_or(until);
+            self.learned.insert(who, until.max(known));
         }
     }
 

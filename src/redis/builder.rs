@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     Client, Inner, State,
-    link::Dial,
+    link::{Dial, REDIRECTIONS},
     target::{Target, Topology},
 };
 use crate::{
@@ -172,21 +172,38 @@ impl ClientBuilder {
         if target.tls {
             install_crypto();
         }
-        let dial = Dial { target, certificates, connect_timeout: self.connect_timeout };
+        let retries = REDIRECTIONS;
+        let dial = Dial { target, certificates, connect_timeout: self.connect_timeout, retries };
         dial.check()?;
+        let open = |dial, once| Inner::new(dial, self.response_timeout, self.connections, self.breaker.clone(), once);
+        // Connected to only by those who ask for it.
+        let is_cluster = dial.target.topology == Topology::Cluster;
+        let once = if is_cluster { Some(open(Dial { retries: 0, ..dial.clone() }, None)?) } else { None };
+        Ok(Client(open(dial, once)?))
+    }
+}
+
+impl Inner {
+    fn new(
+        dial: Dial,
+        response_timeout: Duration,
+        connections: usize,
+        breaker: breaker::Builder,
+        once: Option<Arc<Self>>,
+    ) -> Result<Arc<Self>, ConfigError> {
         // The breaker is made first, and tells of its changes to a client that is made after it.
-        let told = Arc::new(OnceLock::<Weak<Inner>>::new());
+        let told = Arc::new(OnceLock::<Weak<Self>>::new());
         let tells = told.clone();
         let changed = move |state| {
             if let Some(inner) = tells.get().and_then(Weak::upgrade) {
                 inner.changed(state);
             }
         };
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(Self {
             dial,
-            response_timeout: self.response_timeout,
-            connections: self.connections,
-            breaker: self.breaker.on_change(changed).try_build()?,
+            response_timeout,
+            connections,
+            breaker: breaker.on_change(changed).try_build()?,
             state: watch::Sender::new(State::Pending),
             keeping: AtomicBool::new(false),
             down: AtomicBool::new(false),
@@ -195,14 +212,13 @@ impl ClientBuilder {
             errors: AtomicU64::new(0),
             made: Instant::now(),
             answered: AtomicU64::new(0),
+            once,
         });
         // It is the first to be told.
         let _ = told.set(Arc::downgrade(&inner));
-        Ok(Client(inner))
+        Ok(inner)
     }
-}
 
-impl Inner {
     fn changed(self: &Arc<Self>, state: breaker::State) {
         let target = &self.dial.target;
         match state {

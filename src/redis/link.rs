@@ -18,7 +18,7 @@ use super::target::{Login, Target, Topology};
 use crate::ConfigError;
 
 /// How often a Cluster is asked again, redirections included. Calls have a deadline besides.
-const REDIRECTIONS: u32 = 4;
+pub(super) const REDIRECTIONS: u32 = 4;
 
 /// A Cluster's connections give up on an answer by themselves, long after those who asked.
 const FORGOTTEN: Duration = Duration::from_secs(1);
@@ -108,6 +108,8 @@ pub(super) struct Dial {
     pub(super) target: Target,
     pub(super) certificates: Option<TlsCertificates>,
     pub(super) connect_timeout: Duration,
+    /// How often a Cluster is asked again, redirections included, before [`Link::query`] follows them itself.
+    pub(super) retries: u32,
 }
 
 impl Dial {
@@ -156,7 +158,7 @@ impl Dial {
         let mut builder = ClusterClientBuilder::new(self.target.nodes.clone())
             .connection_timeout(self.connect_timeout)
             .response_timeout(FORGOTTEN)
-            .retries(REDIRECTIONS)
+            .retries(self.retries)
             .min_retry_wait(1)
             .max_retry_wait(20)
             .tcp_settings(tcp());

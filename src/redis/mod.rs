@@ -90,6 +90,8 @@ struct Inner {
     errors: AtomicU64,
     /// When the client was made.
     made: Instant,
+    /// The same Cluster, by connections that never ask again by themselves.
+    once: Option<Arc<Self>>,
     /// When any node of a Cluster answered last, in milliseconds since then; zero: never.
     answered: AtomicU64,
 }
@@ -159,6 +161,12 @@ impl Client {
     /// How long a call may take.
     pub(crate) fn response_timeout(&self) -> Duration {
         self.0.response_timeout
+    }
+
+    /// The same, for what must not be done twice: a Cluster's connections ask again by themselves if one breaks, or is slow, though
+    /// what they asked for may have been done.
+    pub(crate) fn once(&self) -> Self {
+        Self(self.0.once.as_ref().unwrap_or(&self.0).clone())
     }
 
     pub(crate) fn is_cluster(&self) -> bool {

@@ -152,7 +152,10 @@ fn with_counter<T>(shard: &mut Shard, charge: &Charge, hash: u64, act: impl FnOn
     }
     let mut counter = Counter::default();
     let done = act(&mut counter);
-    shard.insert(Key { policy: policy.clone(), subject: subject.clone(), hash }, counter);
+    // Nobody who only looked, or was denied, takes another's place.
+    if !counter.is_empty() {
+        shard.insert(Key { policy: policy.clone(), subject: subject.clone(), hash }, counter);
+    }
     done
 }
 

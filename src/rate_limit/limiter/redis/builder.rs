@@ -28,7 +28,8 @@ impl RedisBuilder {
         self
     }
 
-    /// How long a request waits for Redis at most; then it is as if Redis were down. Default: the
+    /// How long a call to Redis may take; then it is as if Redis were down. A request waits as long at most, or twice as long if one
+    /// alike is being charged when it comes. Default: the
     /// [client's](crate::redis::ClientBuilder::response_timeout).
     pub fn timeout(mut self, time: Duration) -> Self {
         self.timeout = Some(time);
@@ -70,7 +71,7 @@ impl RedisBuilder {
     pub(super) fn finish(self) -> Redis {
         let timeout = self.timeout.unwrap_or_else(|| self.client.response_timeout());
         Redis(Arc::new(Inner {
-            client: self.client,
+            client: self.client.once(),
             prefix: self.prefix,
             timeout,
             lease: self.lease,

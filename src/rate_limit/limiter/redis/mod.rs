@@ -87,7 +87,8 @@ impl Redis {
         }
         match self.0.batches.enter(self, charges, keys) {
             Turn::First(_lead) => Ok(self.ask(charges, keys, 1, "").await?.share(0, charges)),
-            Turn::Next(answer) => match timeout(self.0.timeout, answer).await {
+            // What is left of a call that is under way, and the next one.
+            Turn::Next(answer) => match timeout(self.0.timeout * 2, answer).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => Err(LimiterError::failed("the runtime is shutting down")),
                 Err(_) => Err(LimiterError::late()),
