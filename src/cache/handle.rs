@@ -13,9 +13,10 @@ use super::{
 use crate::{
     entry::Entry,
     fingerprint::{BodyUse, Fingerprint},
+    key::Key,
     policy::{Admission, Policy},
     stats::Snapshot,
-    store::{Health, Result, StaleLookup, Store, Tier, Usage},
+    store::{Checkup, Health, Listed, Listing, Page, Result, StaleLookup, Store, Tier, Usage},
     tag::Selector,
 };
 
@@ -54,6 +55,31 @@ impl Handle {
         self.0.health().await
     }
 
+    /// How each of the store's tiers is, the nearest first, asked now.
+    pub async fn checkup(&self) -> Vec<Checkup> {
+        self.0.checkup().await
+    }
+
+    /// What is known of the entries that are meant, without their bodies, a page at a time.
+    ///
+    /// # Errors
+    ///
+    /// What kept the store from answering; [`StoreError::is_unsupported`](crate::store::StoreError::is_unsupported) if it can't
+    /// list its entries, and [`is_bad_cursor`](crate::store::StoreError::is_bad_cursor) for a cursor that it didn't give.
+    pub async fn list(&self, listing: &Listing) -> Result<Page> {
+        self.0.list(listing).await
+    }
+
+    /// What is known of the entry of a key without its body, whether or not the store can list entries. Variants of an answer, and
+    /// its parts, have keys of their own, which [`list`](Self::list) gives. Keys are read from text by [`Key::from_str`](std::str::FromStr).
+    ///
+    /// # Errors
+    ///
+    /// What kept the store from answering.
+    pub async fn entry(&self, key: &Key) -> Result<Option<Listed>> {
+        self.0.entry(key).await
+    }
+
     /// What the store's tiers went through, the nearest first.
     #[must_use]
     pub fn tiers(&self) -> Vec<Tier> {
@@ -85,6 +111,9 @@ trait Control: Send + Sync {
     fn purge<'a>(&'a self, selector: &'a Selector) -> BoxFuture<'a, Result<u64>>;
     fn usage(&self) -> BoxFuture<'_, Result<Usage>>;
     fn health(&self) -> BoxFuture<'_, Health>;
+    fn checkup(&self) -> BoxFuture<'_, Vec<Checkup>>;
+    fn list<'a>(&'a self, listing: &'a Listing) -> BoxFuture<'a, Result<Page>>;
+    fn entry<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Listed>>>;
     fn stats(&self) -> Snapshot;
     fn tiers(&self) -> Vec<Tier>;
     fn stale<'a>(&'a self, head: Parts, body: &'a Bytes) -> BoxFuture<'a, Option<Entry>>;
@@ -112,6 +141,27 @@ impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
 
     fn health(&self) -> BoxFuture<'_, Health> {
         Box::pin(self.store.health())
+    }
+
+    fn checkup(&self) -> BoxFuture<'_, Vec<Checkup>> {
+        Box::pin(self.store.checkup())
+    }
+
+    fn list<'a>(&'a self, listing: &'a Listing) -> BoxFuture<'a, Result<Page>> {
+        Box::pin(self.store.list(listing))
+    }
+
+    fn entry<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Listed>>> {
+        Box::pin(async move {
+            match self.store.list(&Listing::new(Selector::Key(key.clone()))).await {
+                Ok(page) => Ok(page.entries.into_iter().next()),
+                Err(error) if error.is_unsupported() => {
+                    let entry = self.store.get(key).await?;
+                    Ok(entry.map(|entry| Listed::of(key.clone(), &entry)))
+                }
+                Err(error) => Err(error),
+            }
+        })
     }
 
     fn stats(&self) -> Snapshot {

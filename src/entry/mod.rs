@@ -11,7 +11,10 @@ mod head;
 mod lifetime;
 mod variant;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 use http::{HeaderValue, StatusCode};
 
@@ -31,6 +34,8 @@ struct Stored {
     head: Arc<Head>,
     body: Frames,
     size: usize,
+    /// Beside the count of its holders, which a look-up has to raise in any case.
+    hits: AtomicU64,
     said: Mutex<Option<Said>>,
 }
 
@@ -48,7 +53,7 @@ impl Entry {
     pub fn new(head: impl Into<Arc<Head>>, body: Frames) -> Self {
         let head = head.into();
         let size = size_of::<Stored>() + head.size() + body.size();
-        Self(Arc::new(Stored { head, body, size, said: Mutex::new(None) }))
+        Self(Arc::new(Stored { head, body, size, hits: AtomicU64::new(0), said: Mutex::new(None) }))
     }
 
     /// Status, fields, lifetime, tags and variant.
@@ -81,6 +86,16 @@ impl Entry {
                 fields
             }
         }
+    }
+
+    /// Counts a look-up that found it.
+    pub(crate) fn count_hit(&self) {
+        self.0.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many look-ups found it in this process.
+    pub(crate) fn hits(&self) -> u64 {
+        self.0.hits.load(Ordering::Relaxed)
     }
 
     /// Whether both are one entry, not only alike.

@@ -13,7 +13,7 @@ use std::{future::Future, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Peek, Store};
+use super::{Listed, Listing, Peek, Store};
 use crate::{
     clock::{Clock as _, ManualClock},
     entry::{Entry, FramesBuilder, Head, Lifetime, Variant},
@@ -55,6 +55,7 @@ where
     suite.purges_what_is_meant(&make(suite.clock.clone()).await).await;
     suite.keeps_keys_apart(&make(suite.clock.clone()).await).await;
     suite.stands_concurrent_use(&make(suite.clock.clone()).await).await;
+    suite.lists_what_it_has(&make(suite.clock.clone()).await).await;
     suite.works_behind_a_pointer(make(suite.clock.clone()).await).await;
 }
 
@@ -176,12 +177,64 @@ impl Suite {
         all(work).await;
     }
 
+    /// A store that lists nothing says so, and is excused.
+    async fn lists_what_it_has<S: Store>(&self, store: &S) {
+        let names: Vec<_> = (0..50).map(|number| number.to_string()).collect();
+        let of = |name: &String| key(if name.len() < 2 { "listed:short" } else { "listed:long" }, name);
+        if store.list(&Listing::new(Selector::All)).await.is_err_and(|error| error.is_unsupported()) {
+            return;
+        }
+        assert!(listed(store, Selector::All, 7).await.is_empty(), "an empty store lists nothing");
+        for name in &names {
+            put(store, &of(name), &self.entry(name, &[if name.ends_with('0') { "round" } else { "odd" }])).await;
+        }
+        let tag = |text| Selector::Tag(Tag::new(text).expect("tag"));
+        let cases = [
+            (Selector::All, names.clone()),
+            (Selector::label("listed:*"), names.clone()),
+            (Selector::label("listed:sh*"), names[..10].to_vec()),
+            (Selector::label("other"), Vec::new()),
+            (tag("round"), names.iter().step_by(10).cloned().collect()),
+            (tag("absent"), Vec::new()),
+            (Selector::Key(of(&names[3])), vec![names[3].clone()]),
+            (Selector::Key(key("listed:short", "absent")), Vec::new()),
+        ];
+        for (selector, names) in cases {
+            for limit in [1, 7, 1000] {
+                let mut found: Vec<_> = listed(store, selector.clone(), limit).await;
+                found.sort_by_key(|listed| *listed.key.digest());
+                found.dedup_by(|one, other| one.key == other.key);
+                let mut expected: Vec<_> = names.iter().map(&of).collect();
+                expected.sort_by_key(|key| *key.digest());
+                let keys: Vec<_> = found.iter().map(|listed| listed.key.clone()).collect();
+                assert_eq!(
+                    keys, expected,
+                    "a listing has every entry that is meant, and no other: {selector:?}, {limit}"
+                );
+            }
+        }
+        let selector = Selector::Key(of(&names[20]));
+        let page = store.list(&Listing::new(selector)).await.expect("list");
+        let [one] = &page.entries[..] else { panic!("there is one entry of a key: {page:?}") };
+        let entry = self.entry("20", &["round"]);
+        assert_eq!((one.key.label(), one.received_at), ("listed:long", entry.head().lifetime().received_at));
+        assert_eq!(one.status, Some(StatusCode::OK), "a listing has the status");
+        assert_eq!(one.lifetime.as_ref(), Some(entry.head().lifetime()), "a listing has the lifetime");
+        assert_eq!(one.tags, entry.head().tag_list(), "a listing has the tags");
+        assert!(one.size > 0, "an entry takes room");
+        let wrong = Listing::new(Selector::All).after(super::Cursor::new("no cursor at all"));
+        let error = store.list(&wrong).await.expect_err("a cursor that the store didn't give");
+        assert!(error.is_bad_cursor(), "it says that of the cursor: {error}");
+    }
+
     async fn works_behind_a_pointer<S: Store>(&self, store: S) {
         let store = store.boxed();
         let key = key("boxed", "a");
         put(&store, &key, &self.entry("one", &["t"])).await;
         assert!(get(&store, &key).await.is_some(), "a boxed store is the same store");
         assert!(store.health().await.is_up(), "a working store says so");
+        let tiers = store.checkup().await;
+        assert!(!tiers.is_empty() && tiers.iter().all(|tier| tier.health.is_up()), "and so does each of its tiers");
         assert_eq!(store.purge(&Selector::All).await.expect("purge"), 1, "a boxed store purges");
     }
 
@@ -239,6 +292,23 @@ async fn get<S: Store>(store: &S, key: &Key) -> Option<Entry> {
 
 async fn put<S: Store>(store: &S, key: &Key, entry: &Entry) {
     store.put(key, entry.clone()).await.expect("put");
+}
+
+/// Every page of a listing.
+async fn listed<S: Store>(store: &S, selector: Selector, limit: usize) -> Vec<Listed> {
+    let mut listing = Listing::new(selector).limit(limit);
+    let mut found = Vec::new();
+    for _ in 0..10_000 {
+        let page = store.list(&listing).await.expect("list");
+        assert!(page.entries.len() <= 2 * limit + 100, "a page has about as many entries as it was asked for");
+        assert!(!page.is_partial, "nothing is left out where all is well");
+        found.extend(page.entries);
+        match page.next {
+            Some(next) => listing = listing.after(next),
+            None => return found,
+        }
+    }
+    panic!("a listing comes to an end");
 }
 
 /// Polls all of them, in turn, until each is done.

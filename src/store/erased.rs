@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use super::{Change, Claim, Fence, Health, Listener, Peek, Result, Store, Tier, Usage};
+use super::{Change, Checkup, Claim, Fence, Health, Listener, Listing, Page, Peek, Result, Store, Tier, Usage};
 use crate::{entry::Entry, key::Key, tag::Selector};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -15,6 +15,8 @@ trait ErasedStore: Send + Sync + 'static {
     fn purge<'a>(&'a self, selector: &'a Selector) -> BoxFuture<'a, Result<u64>>;
     fn usage(&self) -> BoxFuture<'_, Result<Usage>>;
     fn health(&self) -> BoxFuture<'_, Health>;
+    fn list<'a>(&'a self, listing: &'a Listing) -> BoxFuture<'a, Result<Page>>;
+    fn checkup(&self) -> BoxFuture<'_, Vec<Checkup>>;
     fn fence(&self) -> Fence;
     fn put_fenced<'a>(&'a self, key: &'a Key, entry: Entry, fence: Fence) -> BoxFuture<'a, Result<bool>>;
     fn claim<'a>(&'a self, key: &'a Key, seen: Option<&'a Entry>) -> BoxFuture<'a, Claim>;
@@ -50,6 +52,14 @@ impl<S: Store> ErasedStore for S {
 
     fn health(&self) -> BoxFuture<'_, Health> {
         Box::pin(Store::health(self))
+    }
+
+    fn list<'a>(&'a self, listing: &'a Listing) -> BoxFuture<'a, Result<Page>> {
+        Box::pin(Store::list(self, listing))
+    }
+
+    fn checkup(&self) -> BoxFuture<'_, Vec<Checkup>> {
+        Box::pin(Store::checkup(self))
     }
 
     fn fence(&self) -> Fence {
@@ -120,6 +130,14 @@ impl Store for BoxStore {
 
     async fn health(&self) -> Health {
         self.0.health().await
+    }
+
+    async fn list(&self, listing: &Listing) -> Result<Page> {
+        self.0.list(listing).await
+    }
+
+    async fn checkup(&self) -> Vec<Checkup> {
+        self.0.checkup().await
     }
 
     fn fence(&self) -> Fence {

@@ -20,6 +20,8 @@ enum Kind {
     Refused,
     Timeout,
     Corrupt,
+    Unsupported,
+    BadCursor,
 }
 
 impl StoreError {
@@ -45,6 +47,18 @@ impl StoreError {
         Self { kind: Kind::Corrupt, source: Some(source.into()) }
     }
 
+    /// The store can't do what it was asked, ever.
+    #[must_use]
+    pub fn unsupported() -> Self {
+        Self { kind: Kind::Unsupported, source: None }
+    }
+
+    /// A [cursor](super::Cursor) is none that the store gave.
+    #[must_use]
+    pub fn bad_cursor() -> Self {
+        Self { kind: Kind::BadCursor, source: None }
+    }
+
     /// Whether the store failed before, and wasn't asked: that was told when it began.
     #[must_use]
     pub fn is_refused(&self) -> bool {
@@ -62,6 +76,18 @@ impl StoreError {
     pub fn is_corrupt(&self) -> bool {
         matches!(self.kind, Kind::Corrupt)
     }
+
+    /// Whether the store can't do what it was asked, ever.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.kind, Kind::Unsupported)
+    }
+
+    /// Whether a cursor is none that the store gave.
+    #[must_use]
+    pub fn is_bad_cursor(&self) -> bool {
+        matches!(self.kind, Kind::BadCursor)
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -71,6 +97,8 @@ impl fmt::Display for StoreError {
             Kind::Refused => "the store failed before and is not asked until it answers again; check that it runs",
             Kind::Timeout => "the store did not answer in time; check its load, or raise its deadline",
             Kind::Corrupt => "the store holds an entry that can't be read; it counts as missing",
+            Kind::Unsupported => "the store can't list its entries; ask for one by its key, or implement Store::list",
+            Kind::BadCursor => "the cursor is none that this store gave; begin again without one",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! [`Memory`]: entries in this process's memory, bounded in bytes.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     hash::{BuildHasher, Hasher},
     sync::{
@@ -11,7 +12,7 @@ use std::{
 
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
-use super::{Peek, Result, Store, Tier, Usage};
+use super::{Cursor, Listed, Listing, Page, Peek, Result, Store, StoreError, Tier, Usage};
 use crate::{
     ConfigError,
     clock::{Clock, SystemClock},
@@ -25,6 +26,12 @@ const MAX_CAPACITY: u64 = 1 << 50;
 
 /// The largest entry that is kept, unless told otherwise.
 const MAX_ENTRY: u64 = 16 << 20;
+
+/// What it is called among tiers.
+const NAME: &str = "memory";
+
+/// After how many entries that were looked at others may have a turn.
+const TURN: usize = 4096;
 
 /// Smaller shards would evict by too small a sample.
 const MIN_SHARD: u64 = 1 << 20;
@@ -84,7 +91,15 @@ impl Memory {
             self.0.cache.remove_if(key, |held| held.is_same(&entry));
             return None;
         }
+        entry.count_hit();
         Some(entry)
+    }
+
+    /// What is said of an entry, unless it has expired.
+    fn listed(&self, key: Key, entry: &Entry) -> Option<Listed> {
+        let size = Bytes.weight(&key, entry);
+        let listed = Listed { size, hits: Some(entry.hits()), tiers: vec![NAME], ..Listed::of(key, entry) };
+        Some(listed).filter(|listed| listed.is_kept(self.0.clock.now()))
     }
 }
 
@@ -146,7 +161,10 @@ impl MemoryBuilder {
 impl Store for Memory {
     fn peek(&self, key: &Key) -> Peek {
         // Expired or not is for the cache to see, which has asked for the time already.
-        self.0.cache.get(key).map_or(Peek::Absent, Peek::Found)
+        self.0.cache.get(key).map_or(Peek::Absent, |entry| {
+            entry.count_hit();
+            Peek::Found(entry)
+        })
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>> {
@@ -175,8 +193,43 @@ impl Store for Memory {
         Ok(purged.into_inner())
     }
 
+    /// By digest: all entries are looked at for each page, and those with the smallest digests are it.
+    async fn list(&self, listing: &Listing) -> Result<Page> {
+        if let Selector::Key(key) = &listing.selector {
+            // A peek that doesn't count as a use.
+            let listed = self.0.cache.peek(key).and_then(|entry| self.listed(key.clone(), &entry));
+            return Ok(Page::new(listed.into_iter().collect(), None));
+        }
+        let after = listing.after.as_ref().map(|cursor| cursor.as_str().parse::<Key>());
+        let after = after.transpose().map_err(|_| StoreError::bad_cursor())?;
+        let mut page: BTreeMap<[u8; 32], Listed> = BTreeMap::new();
+        for (count, (key, entry)) in self.0.cache.iter().enumerate() {
+            if count % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let digest = *key.digest();
+            let full = page.len() > listing.limit && page.last_key_value().is_some_and(|(last, _)| *last < digest);
+            if full
+                || after.as_ref().is_some_and(|after| digest <= *after.digest())
+                || !listing.selector.matches(&key, entry.head().tag_list())
+            {
+                continue;
+            }
+            if let Some(listed) = self.listed(key, &entry) {
+                page.insert(digest, listed);
+            }
+            if page.len() > listing.limit + 1 {
+                page.pop_last();
+            }
+        }
+        // One more than the page says that there is another.
+        let more = page.len() > listing.limit && page.pop_last().is_some();
+        let next = page.last_key_value().filter(|_| more).map(|(_, last)| Cursor::new(last.key.to_string()));
+        Ok(Page::new(page.into_values().collect(), next))
+    }
+
     fn tiers(&self) -> Vec<Tier> {
-        vec![Tier::new("memory")]
+        vec![Tier::new(NAME)]
     }
 
     async fn usage(&self) -> Result<Usage> {

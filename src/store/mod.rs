@@ -5,12 +5,14 @@
 //!
 //! A store of your own implements [`Store`] and proves itself with the suite `store::conformance` (feature `conformance`).
 
+mod checkup;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
 mod erased;
 mod error;
 mod fleet;
+mod listing;
 mod memory;
 mod recent;
 #[cfg(feature = "redis")]
@@ -29,9 +31,11 @@ pub(crate) use self::recent::{Recent, Seen};
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::{Redis, RedisBuilder};
 pub use self::{
+    checkup::Checkup,
     erased::BoxStore,
     error::{Result, StoreError},
     fleet::{Change, Claim, Ended, Fence, Lease, Listener, Waiting},
+    listing::{Cursor, Listed, Listing, MAX_PAGE, Page},
     memory::{Memory, MemoryBuilder},
     stale::StaleLookup,
     tier::{Tier, TierState},
@@ -41,7 +45,7 @@ use crate::{entry::Entry, key::Key, tag::Selector};
 
 /// Keeps entries by key.
 ///
-/// What only `peek` to `usage` are implemented for is a store of this process alone. The other methods, from
+/// What only `peek` to `checkup` are implemented for is a store of this process alone. The other methods, from
 /// [`fence`](Self::fence) on, are for stores that processes share; a store that wraps another forwards all of them, or it cuts
 /// them off.
 ///
@@ -98,6 +102,27 @@ pub trait Store: Send + Sync + 'static {
                 Ok(_) => Health::Up,
                 Err(error) => Health::Down(error),
             }
+        }
+    }
+
+    /// What is known of the entries that are meant, without their bodies, a page at a time. It is for people who look: it must not
+    /// hold up requests, so that each call does a bounded piece of work, and what it finds counts as asked for by nobody.
+    ///
+    /// The default is an error that says so ([`StoreError::unsupported`]).
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept the store from answering, and [`StoreError::bad_cursor`] for a cursor that it didn't give.
+    fn list(&self, listing: &Listing) -> impl Future<Output = Result<Page>> + Send {
+        let _ = listing;
+        ready(Err(StoreError::unsupported()))
+    }
+
+    /// How each of its tiers is, the nearest first, asked now. The default asks for its health and its usage, as one tier.
+    fn checkup(&self) -> impl Future<Output = Vec<Checkup>> + Send {
+        async {
+            let name = self.tiers().first().map_or("store", |tier| tier.name);
+            vec![Checkup::of(name, self).await]
         }
     }
 
@@ -239,6 +264,14 @@ impl<S: Store> Store for Arc<S> {
 
     fn health(&self) -> impl Future<Output = Health> + Send {
         (**self).health()
+    }
+
+    fn list(&self, listing: &Listing) -> impl Future<Output = Result<Page>> + Send {
+        (**self).list(listing)
+    }
+
+    fn checkup(&self) -> impl Future<Output = Vec<Checkup>> + Send {
+        (**self).checkup()
     }
 
     fn fence(&self) -> Fence {

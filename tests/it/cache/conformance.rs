@@ -3,7 +3,7 @@
 use larder::{
     entry::Entry,
     key::Key,
-    store::{Memory, Peek, Result, Store, Usage, conformance},
+    store::{Listing, Memory, Page, Peek, Result, Store, Usage, conformance},
     tag::Selector,
 };
 
@@ -29,6 +29,8 @@ enum Flaw {
     MiscountsPurges,
     PeeksAbsent,
     MixesUpKeys,
+    ListsAll,
+    ListsOnePage,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,16 @@ impl Store for Broken {
     async fn usage(&self) -> Result<Usage> {
         self.0.usage().await
     }
+
+    async fn list(&self, listing: &Listing) -> Result<Page> {
+        let mut listing = listing.clone();
+        if self.1 == Flaw::ListsAll {
+            listing.selector = Selector::All;
+        }
+        let mut page = self.0.list(&listing).await?;
+        page.next = page.next.filter(|_| self.1 != Flaw::ListsOnePage);
+        Ok(page)
+    }
 }
 
 impl Broken {
@@ -79,10 +91,21 @@ impl Broken {
 #[tokio::test]
 async fn a_store_that_breaks_a_law_is_found_out() {
     use Flaw::{
-        ForgetsWrites, KeepsTheFirst, MiscountsPurges, MixesUpKeys, PeeksAbsent, PurgesTooMuch, RemovesNothing,
+        ForgetsWrites, KeepsTheFirst, ListsAll, ListsOnePage, MiscountsPurges, MixesUpKeys, PeeksAbsent, PurgesTooMuch,
+        RemovesNothing,
     };
-    for flaw in [ForgetsWrites, KeepsTheFirst, RemovesNothing, PurgesTooMuch, MiscountsPurges, PeeksAbsent, MixesUpKeys]
-    {
+    let flaws = [
+        ForgetsWrites,
+        KeepsTheFirst,
+        RemovesNothing,
+        PurgesTooMuch,
+        MiscountsPurges,
+        PeeksAbsent,
+        MixesUpKeys,
+        ListsAll,
+        ListsOnePage,
+    ];
+    for flaw in flaws {
         let check = conformance::check(move |clock| Broken(memory(&clock), flaw));
         let found = tokio::task::LocalSet::new().run_until(async { tokio::task::spawn_local(check).await }).await;
         assert!(found.expect_err("a law is broken").is_panic(), "{flaw:?}");
