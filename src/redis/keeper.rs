@@ -173,18 +173,22 @@ impl Drop for Renewing {
 /// The masters that `CLUSTER SLOTS` names, each once.
 pub(super) fn masters_of(slots: &Value) -> Vec<(String, u16)> {
     let mut masters = Vec::new();
-    let Value::Array(ranges) = slots else { return masters };
-    for range in ranges {
-        let Value::Array(range) = range else { continue };
-        let Some(Value::Array(master)) = range.get(2) else { continue };
-        let (Some(host), Some(Value::Int(port))) = (master.first(), master.get(1)) else { continue };
-        let Value::BulkString(host) = host else { continue };
-        let host = String::from_utf8_lossy(host).into_owned();
-        if let Ok(port) = u16::try_from(*port)
-            && !masters.contains(&(host.clone(), port))
-        {
+    for (_, host, port) in ranges_of(slots) {
+        if !masters.contains(&(host.clone(), port)) {
             masters.push((host, port));
         }
     }
     masters
+}
+
+/// The ranges that `CLUSTER SLOTS` names: the first slot, and the master.
+pub(super) fn ranges_of(slots: &Value) -> Vec<(u16, String, u16)> {
+    let Value::Array(ranges) = slots else { return Vec::new() };
+    let range = |range: &Value| {
+        let Value::Array(range) = range else { return None };
+        let (Value::Int(first), Value::Array(master)) = (range.first()?, range.get(2)?) else { return None };
+        let (Value::BulkString(host), Value::Int(port)) = (master.first()?, master.get(1)?) else { return None };
+        Some((u16::try_from(*first).ok()?, String::from_utf8_lossy(host).into_owned(), u16::try_from(*port).ok()?))
+    };
+    ranges.iter().filter_map(range).collect()
 }

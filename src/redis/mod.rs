@@ -32,6 +32,7 @@ mod failure;
 mod keeper;
 mod link;
 mod listen;
+mod masters;
 mod script;
 mod target;
 
@@ -45,7 +46,7 @@ use std::{
     time::Duration,
 };
 
-use ::redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use ::redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
@@ -57,6 +58,7 @@ pub(crate) use self::{
     failure::Failure,
     link::Link,
     listen::{Heard, listen},
+    masters::{Identity, Master},
     script::{Call, Script},
 };
 use crate::{
@@ -116,20 +118,6 @@ impl Links {
     fn pick(&self) -> Option<Link> {
         let at = if self.links.len() > 1 { self.next.fetch_add(1, Ordering::Relaxed) % self.links.len() } else { 0 };
         self.links.get(at).cloned()
-    }
-}
-
-/// Which server of a Cluster has which keys.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Layout {
-    slots: Value,
-    is_moving: bool,
-}
-
-impl Layout {
-    /// Whether no slot is on its way from one master to another.
-    pub(crate) fn is_settled(&self) -> bool {
-        !self.is_moving
     }
 }
 
@@ -241,51 +229,6 @@ impl Client {
                 Err(Failure::Late)
             }
         }
-    }
-
-    /// Which server has which keys.
-    pub(crate) async fn layout(&self) -> Result<Layout, Failure> {
-        if !self.is_cluster() {
-            return Ok(Layout { slots: Value::Nil, is_moving: false });
-        }
-        let (slots, mut is_moving) = (self.slots().await?, false);
-        let mut nodes = ::redis::cmd("CLUSTER");
-        nodes.arg("NODES");
-        for mut master in self.masters_in(&slots).await? {
-            let asked = timeout(self.0.dial.connect_timeout, master.query(&nodes)).await;
-            let view = asked.map_err(|_| Failure::Late)?.map_err(|error| Failure::Failed(Arc::new(error)))?;
-            // Each says of itself alone which slots are on their way, in brackets.
-            is_moving |= matches!(view, Value::BulkString(view) if view.windows(2).any(|signs| signs == b" ["));
-        }
-        Ok(Layout { slots, is_moving })
-    }
-
-    async fn slots(&self) -> Result<Value, Failure> {
-        let mut slots = ::redis::cmd("CLUSTER");
-        slots.arg("SLOTS");
-        self.call(self.0.dial.connect_timeout, async move |mut link| link.query(&slots).await).await
-    }
-
-    /// A connection of its own to each server that may hold a key.
-    pub(crate) async fn masters(&self) -> Result<Vec<Link>, Failure> {
-        if !self.is_cluster() {
-            return Ok(vec![self.call(self.0.dial.connect_timeout, async |link| Ok(link)).await?]);
-        }
-        self.masters_in(&self.slots().await?).await
-    }
-
-    async fn masters_in(&self, slots: &Value) -> Result<Vec<Link>, Failure> {
-        let Self(inner) = self;
-        let within = inner.dial.connect_timeout;
-        let mut masters = Vec::new();
-        for (host, port) in keeper::masters_of(slots) {
-            match timeout(within, inner.dial.open_node(host, port)).await {
-                Ok(Ok(link)) => masters.push(link),
-                Ok(Err(error)) => return Err(Failure::Failed(Arc::new(error))),
-                Err(_) => return Err(Failure::Late),
-            }
-        }
-        Ok(masters)
     }
 
     /// Whether there is a connection that answers; and if it isn't asked because there is none, why.

@@ -42,6 +42,16 @@ use self::{error::Kind, frame::Header};
 use super::Entry;
 use crate::ConfigError;
 
+/// What the beginning of a stored entry says. Nothing of it is proven, for the checksum is over the whole.
+#[cfg(feature = "redis")]
+pub(crate) struct Glance {
+    pub(crate) received_at: std::time::SystemTime,
+    /// Status, lifetime and tags; `None` if more bytes are needed to tell, or if the payload is sealed.
+    pub(crate) head: Option<(http::StatusCode, super::Lifetime, Vec<crate::tag::Tag>)>,
+    /// Whether all of the bytes are needed.
+    pub(crate) is_sealed: bool,
+}
+
 /// Where in a stored entry it says when the response was received.
 pub(crate) const RECEIVED_AT: Range<usize> = 8..16;
 
@@ -164,6 +174,24 @@ impl Codec {
             return Err(Kind::NoKeys.into());
         }
         read::entry(&header, frame, frame::HEADER)
+    }
+
+    /// What the beginning of a stored entry says.
+    #[cfg(feature = "redis")]
+    pub(crate) fn glance(&self, beginning: &Bytes) -> Result<Glance, Unreadable> {
+        let header = frame::glance(beginning)?;
+        let since = std::time::Duration::from_nanos(u64::from_le_bytes(header.received_at));
+        let received_at = UNIX_EPOCH.checked_add(since).ok_or(Kind::Corrupt("no time"))?;
+        let is_sealed = header.sealed;
+        #[cfg(feature = "encryption")]
+        if self.keys.is_some() && !is_sealed {
+            return Err(Kind::Plain.into());
+        }
+        if self.payload() == frame::HEADER && is_sealed {
+            return Err(Kind::NoKeys.into());
+        }
+        let head = if is_sealed { None } else { read::beginning(&header, beginning, frame::HEADER) };
+        Ok(Glance { received_at, head, is_sealed })
     }
 
     /// Where the payload begins.

@@ -53,6 +53,19 @@ fn parse(header: &Header, mut buffer: Bytes, start: usize) -> Option<Entry> {
     (body.data().len() == length).then(|| Entry::new(head.tags(tags).variant(variant), body))
 }
 
+/// What the payload that begins at `start` says before its variant and its body. `None` if the buffer ends before that, or if it is
+/// wrong, which can't be told apart.
+#[cfg(feature = "redis")]
+pub(super) fn beginning(header: &Header, buffer: &Bytes, start: usize) -> Option<(StatusCode, Lifetime, Vec<Tag>)> {
+    let mut reader = Reader { buffer, rest: buffer.get(start..)?, values: 0 };
+    let status = StatusCode::from_u16(reader.number()?.try_into().ok()?).ok()?;
+    let [flags] = reader.array()?;
+    let mut lifetime = reader.lifetime(header.received_at)?;
+    lifetime.must_revalidate = flags & MUST_REVALIDATE != 0;
+    reader.fields()?;
+    Some((status, lifetime, reader.tags()?))
+}
+
 struct Reader<'a> {
     buffer: &'a Bytes,
     /// What of the buffer is not read yet.

@@ -1,8 +1,11 @@
 //! [`Redis`]: entries that many processes share.
 
 mod builder;
+mod checkup;
+mod frame;
 mod hearing;
 mod lease;
+mod list;
 mod message;
 mod names;
 mod purge;
@@ -31,24 +34,23 @@ use self::{
     purge::Log,
     script::{INDEX, PURGE, PUT, REMOVE, SINCE},
 };
-use super::{Change, Claim, Fence, Health, Listener, Result, Store, StoreError, Tier, TierState, Usage};
+use super::{
+    Change, Checkup, Claim, Fence, Health, Listener, Listing, Page, Result, Store, StoreError, Tier, TierState, Usage,
+};
 use crate::{
     ConfigError, breaker,
     clock::Clock,
-    entry::{
-        Entry,
-        codec::{Codec, RECEIVED_AT},
-    },
+    entry::{Entry, codec::Codec},
     key::Key,
     redis::{Call, Client, Failure},
     tag::{Selector, Tag},
 };
 
+/// What it is called among tiers.
+const NAME: &str = "redis";
+
 /// Bytes that Redis is thought to take at least in a millisecond: 16 MiB a second.
 const BYTES_PER_MILLISECOND: u64 = 16 << 10;
-
-/// Above this many bytes an entry is encoded and decoded apart from the tasks that serve requests.
-const LARGE: usize = 128 << 10;
 
 /// How often a write is tried again because others purged meanwhile.
 const TRIES: usize = 4;
@@ -130,60 +132,6 @@ impl Redis {
         let client = &self.0.client;
         let asked = client.call(client.response_timeout(), async move |mut link| link.query(&cmd).await);
         asked.await.map_err(failed)
-    }
-
-    /// The entry in some bytes. What can't be read is removed, so that it is read once; what no key opens isn't, for another
-    /// process may have the key.
-    fn decoded(&self, key: &Key, name: String, frame: Vec<u8>) -> Option<Entry> {
-        let received_at: Option<[u8; 8]> = frame.get(RECEIVED_AT).and_then(|bytes| bytes.try_into().ok());
-        let error = match self.0.codec.decode(name.as_bytes(), Bytes::from(frame)) {
-            Ok(entry) => return Some(entry),
-            Err(error) => error,
-        };
-        if let Some(received_at) = received_at {
-            self.0.unread.insert(*key.digest(), received_at);
-        }
-        tracing::warn!(error = &error as &dyn std::error::Error, name, "an entry can't be read");
-        if error.is_sealed() {
-            self.0.sealed.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        self.0.unreadable.fetch_add(1, Ordering::Relaxed);
-        let this = self.clone();
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                let mut unlink = ::redis::cmd("UNLINK");
-                unlink.arg(name);
-                if let Err(error) = this.ask(unlink).await {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "it could not be removed");
-                }
-            });
-        }
-        None
-    }
-
-    async fn found(&self, key: &Key, name: String, value: Value) -> Result<Option<Entry>> {
-        if let Value::BulkString(frame) = value {
-            if frame.len() < LARGE {
-                return Ok(self.decoded(key, name, frame));
-            }
-            let (this, key) = (self.clone(), key.clone());
-            let decoded = tokio::task::spawn_blocking(move || this.decoded(&key, name, frame)).await;
-            return decoded.map_err(StoreError::unavailable);
-        }
-        if value == Value::Nil { Ok(None) } else { Err(StoreError::corrupt(format!("{name} holds no text"))) }
-    }
-
-    /// An entry's bytes under its name.
-    async fn encoded(&self, name: &str, entry: Entry) -> Bytes {
-        if entry.body().data().len() < LARGE {
-            // Whoever called has something better to do first, such as ending a response.
-            tokio::task::yield_now().await;
-            return self.0.codec.encode(name.as_bytes(), &entry);
-        }
-        let (codec, own, spare) = (self.0.codec.clone(), name.to_owned(), entry.clone());
-        let encoded = tokio::task::spawn_blocking(move || codec.encode(own.as_bytes(), &entry)).await;
-        encoded.unwrap_or_else(|_| self.0.codec.encode(name.as_bytes(), &spare))
     }
 
     /// Writes an entry unless it was purged after the last purge that is known; whether it is kept.
@@ -300,6 +248,19 @@ impl Store for Redis {
         }
     }
 
+    /// By tag: the entries in the tag's index, those that expire first first. By label, and all: a `SCAN` of one master's keys after
+    /// the other, of which a page takes a few steps. Of each entry the beginning is read, so that nothing of it is checked; what is
+    /// encrypted has to be read to its end, and above 64 KiB is listed with what its name and its header say.
+    ///
+    /// While slots of a Cluster move, entries may be missed, or come twice.
+    async fn list(&self, listing: &Listing) -> Result<Page> {
+        self.list_entries(listing).await
+    }
+
+    async fn checkup(&self) -> Vec<Checkup> {
+        vec![self.checkup_of_servers().await]
+    }
+
     fn fence(&self) -> Fence {
         self.0.log.fence()
     }
@@ -360,7 +321,7 @@ impl Store for Redis {
 
     fn tiers(&self) -> Vec<Tier> {
         let report = self.0.client.report();
-        let mut tier = Tier::new("redis");
+        let mut tier = Tier::new(NAME);
         tier.state = match report.breaker.state {
             breaker::State::Closed => TierState::Closed,
             breaker::State::Open => TierState::Open,

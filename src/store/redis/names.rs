@@ -62,6 +62,11 @@ impl Names {
         (digest.len() == HEX && digest.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(label)
     }
 
+    /// The key of an entry's name, if it is one.
+    pub(super) fn key(&self, name: &str) -> Option<Key> {
+        name.strip_prefix(&self.base)?.strip_prefix(':')?.parse().ok()
+    }
+
     pub(super) fn lease(&self, key: &Key) -> String {
         format!("{{{}}}!lease", self.entry(key))
     }
@@ -107,12 +112,13 @@ mod tests {
         let name = names.entry(&key);
         assert_eq!(name, format!("larder:responses:{key}"));
         assert_eq!(names.label(&name), Some("chat:gpt-4o"));
+        assert_eq!(names.key(&name), Some(key.clone()));
         assert_eq!(names.of_member(Names::member(&key).as_bytes()), Some(name.clone()));
         assert_eq!(names.lease(&key), format!("{{{name}}}!lease"));
         for other in
             ["larder:responses!tag:x", "larder:responsesx:a:b", "x", &names.lease(&key), &name[..name.len() - 1]]
         {
-            assert_eq!(names.label(other), None, "{other}");
+            assert_eq!((names.label(other), names.key(other)), (None, None), "{other}");
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     key::Key,
     redis::Link,
-    store::{Fence, Usage},
+    store::Fence,
     tag::{Selector, Tag},
 };
 
@@ -244,37 +244,17 @@ impl Redis {
     }
 
     /// No request waits for it.
-    async fn ask_for_long(&self, cmd: Cmd) -> Result<Value> {
+    pub(super) async fn ask_for_long(&self, cmd: Cmd) -> Result<Value> {
         self.0.client.call(self.long(), async move |mut link| link.query(&cmd).await).await.map_err(failed)
     }
 
-    fn long(&self) -> std::time::Duration {
+    pub(super) fn long(&self) -> std::time::Duration {
         self.0.client.response_timeout() * 20
-    }
-
-    pub(super) async fn usage_of_servers(&self) -> Result<Usage> {
-        let mut usage = Usage::default();
-        for mut master in self.0.client.masters().await.map_err(failed)? {
-            let mut cmds = vec![::redis::cmd("DBSIZE")];
-            for section in ["memory", "stats"] {
-                cmds.push(::redis::cmd("INFO").arg(section).to_owned());
-            }
-            let asked = tokio::time::timeout(self.long(), master.query_all(cmds)).await;
-            for answer in asked.map_err(|_| StoreError::timeout())?.map_err(StoreError::unavailable)? {
-                let answer = answer.map_err(StoreError::unavailable)?;
-                if let Value::Int(keys) = answer {
-                    usage.entries += u64::try_from(keys).unwrap_or_default();
-                } else {
-                    add_info(&mut usage, &answer);
-                }
-            }
-        }
-        Ok(usage)
     }
 }
 
 /// The next cursor, and what was found.
-fn scanned(answer: Value) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
+pub(super) fn scanned(answer: Value) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
     let unread = || StoreError::corrupt("a scan gave something else than a cursor and a list");
     let Value::Array(answer) = answer else { return Err(unread()) };
     let Ok([Value::BulkString(cursor), Value::Array(found)]) = <[Value; 2]>::try_from(answer) else {
@@ -282,20 +262,4 @@ fn scanned(answer: Value) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
     };
     let found = found.into_iter().filter_map(|one| if let Value::BulkString(text) = one { Some(text) } else { None });
     Ok((cursor, found.collect()))
-}
-
-fn add_info(usage: &mut Usage, info: &Value) {
-    let Value::BulkString(text) = info else { return };
-    for line in String::from_utf8_lossy(text).lines() {
-        let Some((name, Ok(number))) = line.split_once(':').map(|(name, value)| (name, value.trim().parse::<u64>()))
-        else {
-            continue;
-        };
-        match name {
-            "used_memory" => usage.bytes += number,
-            "maxmemory" => usage.capacity += number,
-            "evicted_keys" => usage.evictions += number,
-            _ => {}
-        }
-    }
 }

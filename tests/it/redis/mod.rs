@@ -11,6 +11,7 @@ mod instance;
 mod keys;
 mod lease;
 mod lease_faults;
+mod listing;
 mod one_fetch;
 mod overtaken;
 mod purge;
