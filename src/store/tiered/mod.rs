@@ -1,5 +1,7 @@
 //! [`Tiered`]: a near store in front of a far one.
 
+mod list;
+
 use std::{
     fmt,
     future::Future,
@@ -17,7 +19,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Change, Claim, Fence, Health, Listener, Peek, Recent, Result, Store, StoreError, Tier, Usage};
+use super::{
+    Change, Checkup, Claim, Fence, Health, Listener, Listing, Page, Peek, Recent, Result, Store, StoreError, Tier,
+    Usage,
+};
 use crate::{ConfigError, entry::Entry, key::Key, tag::Selector};
 
 /// The bytes that one permit of the queue stands for.
@@ -319,6 +324,18 @@ impl<N: Store, F: Store> Store for Tiered<N, F> {
             Health::Up => self.0.far.health().await,
             down @ Health::Down(_) => down,
         }
+    }
+
+    /// What the far store has, each entry with what the near one knows of it, and then what only the near one has. A far store that
+    /// doesn't answer is left out.
+    async fn list(&self, listing: &Listing) -> Result<Page> {
+        self.0.list(listing).await
+    }
+
+    async fn checkup(&self) -> Vec<Checkup> {
+        let (mut tiers, mut far) = tokio::join!(self.0.near.checkup(), self.0.far.checkup());
+        tiers.append(&mut far);
+        tiers
     }
 
     fn fence(&self) -> Fence {

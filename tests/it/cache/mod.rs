@@ -11,6 +11,7 @@ mod framing;
 mod head;
 mod invalidation;
 mod leak;
+mod listing;
 mod mended;
 mod overtaken;
 mod parts;

@@ -13,7 +13,7 @@ use larder::{
     clock::ManualClock,
     entry::Entry,
     key::Key,
-    store::{Memory, Result, Store, StoreError, Usage},
+    store::{Listing, Memory, Page, Result, Store, StoreError, Usage},
     tag::Selector,
 };
 
@@ -66,7 +66,7 @@ impl Far {
         Self(Arc::new(Shared { memory, gets: Mutex::default(), writes: Mutex::default(), got: AtomicUsize::new(0) }))
     }
 
-    /// What look-ups do from now on.
+    /// What look-ups and listings do from now on.
     pub(crate) fn gets(&self, fault: Fault) {
         *self.0.gets.lock().expect("no panic") = fault;
     }
@@ -112,5 +112,11 @@ impl Store for Far {
 
     async fn usage(&self) -> Result<Usage> {
         self.0.memory.usage().await
+    }
+
+    async fn list(&self, listing: &Listing) -> Result<Page> {
+        let fault = *self.0.gets.lock().expect("no panic");
+        fault.happen().await?;
+        self.0.memory.list(listing).await
     }
 }
