@@ -98,11 +98,15 @@
 //! | `redis` | [`store::Redis`], entries that many processes share; [`rate_limit::limiter::Redis`], limits that they keep together; the way to Redis |
 //! | `encryption` | entries that are encrypted where they are kept |
 //! | `codec` | [`entry::codec`], entries as bytes, for far stores of your own |
+//! | `admin` | [`admin`], a router with health, statistics, listings, purges and metrics |
 //! | `reqwest` | the layers as a `reqwest_middleware::Middleware` |
 //! | `conformance` | `store::conformance`, the suite that every store passes |
 //!
 //! [tower]: https://docs.rs/tower
 
+#[cfg(feature = "admin")]
+#[cfg_attr(docsrs, doc(cfg(feature = "admin")))]
+pub mod admin;
 pub mod body;
 pub mod breaker;
 pub mod cache;

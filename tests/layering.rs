@@ -13,7 +13,7 @@ const RANKS: &[&[&str]] = &[
     &["coalesce", "stats"],
     &["cache", "retry", "rate_limit"],
     &["llm"],
-    &["reqwest"],
+    &["reqwest", "admin"],
 ];
 
 /// What stands above all ranks: the crate's page and its guide.

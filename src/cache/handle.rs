@@ -86,6 +86,12 @@ impl Handle {
         self.0.tiers()
     }
 
+    /// The time by the cache's clock.
+    #[cfg(feature = "admin")]
+    pub(crate) fn now(&self) -> std::time::SystemTime {
+        self.0.now()
+    }
+
     /// What the cache did so far.
     #[must_use]
     pub fn stats(&self) -> Snapshot {
@@ -111,6 +117,8 @@ trait Control: Send + Sync {
     fn purge<'a>(&'a self, selector: &'a Selector) -> BoxFuture<'a, Result<u64>>;
     fn usage(&self) -> BoxFuture<'_, Result<Usage>>;
     fn health(&self) -> BoxFuture<'_, Health>;
+    #[cfg(feature = "admin")]
+    fn now(&self) -> std::time::SystemTime;
     fn checkup(&self) -> BoxFuture<'_, Vec<Checkup>>;
     fn list<'a>(&'a self, listing: &'a Listing) -> BoxFuture<'a, Result<Page>>;
     fn entry<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Listed>>>;
@@ -141,6 +149,11 @@ impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
 
     fn health(&self) -> BoxFuture<'_, Health> {
         Box::pin(self.store.health())
+    }
+
+    #[cfg(feature = "admin")]
+    fn now(&self) -> std::time::SystemTime {
+        self.now()
     }
 
     fn checkup(&self) -> BoxFuture<'_, Vec<Checkup>> {

@@ -24,6 +24,12 @@ impl<L: Limiter> Handle<L> {
         self.0.stats.snapshot()
     }
 
+    /// The limits, in the order in which they were given.
+    #[must_use]
+    pub fn policies(&self) -> Vec<Policy> {
+        self.0.limits.iter().map(|limit| limit.policy.clone()).collect()
+    }
+
     /// How the limits stand that are for a request like this one, without charging it.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! larder from outside: one binary, a folder a subject.
 
+mod admin;
 mod cache;
 mod proxy;
 mod rate_limit;

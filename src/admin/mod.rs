@@ -1,0 +1,65 @@
+//! What an operator looks at, and steers by: an axum router over the handles of the layers (feature `admin`).
+//!
+//! ```
+//! use larder::{CacheLayer, RetryFallbackLayer, admin, store::Memory};
+//!
+//! let (cache, retry) = (CacheLayer::new(Memory::new(64 << 20)), RetryFallbackLayer::new());
+//! let admin = admin::router(cache.handle())
+//!     .retry("upstream", retry.handle())
+//!     .token(&std::env::var("LARDER_ADMIN_TOKEN").unwrap_or_else(|_| "a long random secret".into()))
+//!     .build();
+//! let app: axum::Router = axum::Router::new().nest("/admin", admin);
+//! # let _ = app;
+//! ```
+//!
+//! It is to be served where clients don't come: on a port of its own, on loopback. Every request needs the bearer token, but for
+//! the page at `/`, in which there is nothing to be seen without it; who wants to do without has to say so, with
+//! [`insecure`](Builder::insecure).
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /` | a page for people |
+//! | `GET /health` | 200 as long as the process answers |
+//! | `GET /health/cache` | each tier of each store: state, latency, usage, version; 503 if all tiers of a store are down |
+//! | `GET /api/cache/stats` | the snapshots of all layers |
+//! | `GET /api/cache/entries` | what is kept, without bodies, a page at a time: `?pattern=`, `?tag=` or `?key=`, and `space`, `limit`, `cursor` |
+//! | `GET /api/cache/entries/{key}` | one of them |
+//! | `DELETE /api/cache/entries/{key}` | removes it |
+//! | `DELETE /api/cache` | removes what `?pattern=`, `?tag=`, `?key=` or `?space=` means; all of it with `?all=true` |
+//! | `POST /api/cache/explain` | why two requests share an entry, or don't; with an [`Explain`] |
+//! | `GET /api/limits` | the limits, and how those stand that are for a request of `?method=`, `?path=`, `?address=` |
+//! | `GET /metrics` | [for Prometheus](#metrics) |
+//! | `GET /openapi.json` | all this as an OpenAPI 3.1 document |
+//!
+//! A *space* is one of the caches, by the name that it was [given](Builder::cache). Keys are those of
+//! [`Key`](crate::key::Key)'s text, `label:digest`. Errors are `application/problem+json` ([RFC 9457]), and say what to do. Times
+//! are Unix times in seconds, durations are in seconds, and sizes in bytes.
+//!
+//! # Metrics
+//!
+#![doc = include_str!("metrics/names.md")]
+//!
+//! [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
+
+mod auth;
+mod builder;
+mod entries;
+mod explain;
+mod health;
+mod limits;
+mod metrics;
+mod page;
+mod params;
+mod problem;
+mod purge;
+mod routes;
+mod state;
+mod stats;
+
+pub use self::{builder::Builder, explain::Explain};
+use crate::cache;
+
+/// A router over a cache, in the space `default`, to be set further.
+pub fn router(cache: cache::Handle) -> Builder {
+    Builder::new().cache("default", cache)
+}

@@ -1,0 +1,76 @@
+//! `DELETE /api/cache`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{extract::State as Shared, response::Response};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    params::{Params, json, selector},
+    problem::Problem,
+    state::State,
+};
+use crate::{cache, tag::Selector};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PurgeParams {
+    pattern: Option<String>,
+    tag: Option<String>,
+    key: Option<String>,
+    space: Option<String>,
+    #[serde(default)]
+    all: bool,
+}
+
+/// How many entries were removed, in all and in each space.
+#[derive(Default, Serialize)]
+pub(super) struct Purged {
+    pub(super) purged: u64,
+    spaces: BTreeMap<String, u64>,
+}
+
+pub(super) async fn purge(
+    Shared(state): Shared<Arc<State>>,
+    Params(params): Params<PurgeParams>,
+) -> Result<Response, Problem> {
+    let selector = selector(params.pattern.as_deref(), params.tag.as_deref(), params.key.as_deref())?;
+    let caches = state.caches_in(params.space.as_deref())?;
+    let selector = match (selector, params.all) {
+        (Some(_), true) => {
+            return Err(Problem::bad_request(
+                "all=true says everything, and pattern, tag or key some; take one of them",
+            ));
+        }
+        (Some(selector), false) => selector,
+        (None, false) if params.space.is_none() => {
+            let detail = "this would remove everything; say what is meant by pattern, tag, key or space, or all=true";
+            return Err(Problem::bad_request(detail));
+        }
+        (None, _) => Selector::All,
+    };
+    purge_in(caches, &selector).await.map(|purged| json(&purged))
+}
+
+/// Removes what is meant from these caches. Of those that fail the first is told, after all have been tried.
+pub(super) async fn purge_in(caches: &[(String, cache::Handle)], selector: &Selector) -> Result<Purged, Problem> {
+    let (mut purged, mut failed) = (Purged::default(), None);
+    for (space, cache) in caches {
+        match cache.purge(selector).await {
+            Ok(count) => {
+                tracing::info!(space, ?selector, purged = count, "purged by the admin router");
+                purged.purged += count;
+                purged.spaces.insert(space.clone(), count);
+            }
+            Err(error) => {
+                tracing::warn!(space, ?selector, error = &error as &dyn std::error::Error, "a purge failed");
+                failed.get_or_insert_with(|| Problem::of_store(space, &error));
+            }
+        }
+    }
+    match failed {
+        Some(problem) if purged.spaces.is_empty() => Err(problem),
+        Some(problem) => Err(problem.after(&format!("{} were removed elsewhere; ", purged.purged))),
+        None => Ok(purged),
+    }
+}
