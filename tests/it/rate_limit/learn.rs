@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
 use larder::{
     CacheLayer,
     clock::ManualClock,
@@ -137,6 +138,25 @@ async fn nobody_is_believed_for_longer_than_a_day() {
     advance(86_400 * SECOND).await;
     ask(&service, get("http://a/", &[])).await;
     assert_eq!(script.calls(), 2);
+}
+
+/// Both were sent before either was answered.
+#[tokio::test(start_paused = true)]
+async fn of_two_waits_that_are_told_at_once_the_longer_counts() {
+    for told in [["60", "1"], ["1", "60"]] {
+        let script = Script::new(move |number, _| match told.get(number) {
+            Some(time) => Act::with(429, &[("retry-after", time)]).after(100 * (number as u64 + 1)),
+            None => Act::status(200),
+        });
+        let layer = learning().build();
+        let service = layer.layer(script.clone());
+        join(ask(&service, get("http://a/", &[])), ask(&service, get("http://a/", &[]))).await;
+        assert_eq!((script.calls(), layer.handle().stats().learned), (2, 2));
+        for is_learned in [true, false] {
+            advance(31 * SECOND).await;
+            assert_eq!(is_denied(&ask(&service, get("http://a/", &[])).await), is_learned, "{told:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Many requests of one subject at once.
 
-use std::{collections::BTreeSet, slice::from_ref, thread};
+use std::{collections::BTreeSet, slice::from_ref, thread, time::Duration};
 
 use futures_util::future::join_all;
 use larder::rate_limit::{Charge, Limiter as _, Quota, Taken, Unit, limiter::Redis};
@@ -70,6 +70,25 @@ async fn requests_of_different_costs_and_amounts_are_not_mixed_up() {
     let taken = answers(asked).await;
     assert!(taken.iter().all(Taken::is_allowed));
     assert_eq!(used(&redis, &charge).await, (1..=40).sum::<u64>());
+}
+
+/// Whoever comes while a call is under way waits for what is left of it, and for the next.
+#[tokio::test]
+async fn a_request_that_waits_for_another_has_a_calls_time_of_its_own() {
+    let timeout = Duration::from_secs(3);
+    let server = Server::start().await;
+    let relay = Relay::to(server.port()).await;
+    let redis = Redis::builder(client(&relay.url())).timeout(timeout).build().expect("a limiter");
+    let charge = one(&policy("rph", Quota::per_hour(20)), "alice");
+    used(&redis, &charge).await;
+    let (before, _) = runs(&server).await;
+    relay.set(Fault::Delay(timeout.mul_f32(0.6)));
+    let both = [taking(&redis, &charge), taking(&redis, &charge)];
+    let places = join_all(both).await.into_iter().map(|taken| taken.expect("Redis decides").standings[0].used);
+    assert_eq!(places.collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(runs(&server).await.0, before + 2, "one after the other");
+    relay.set(Fault::Pass);
+    assert_eq!(used(&redis, &charge).await, 2);
 }
 
 /// Redis doesn't answer for a while, and the one who asked for all goes away.

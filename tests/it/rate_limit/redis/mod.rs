@@ -9,6 +9,8 @@ mod faults;
 mod fleet;
 mod keys;
 mod member;
+mod moving;
+mod once;
 mod sentinel;
 mod settle;
 mod slots;

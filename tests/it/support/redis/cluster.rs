@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::{
-    PATIENCE, Patience, Server,
+    PATIENCE, Patience, Relay, Server,
     view::{SLOTS, View},
 };
 
@@ -64,6 +64,17 @@ impl Cluster {
     /// Starts a node that was killed. It finds the cluster by itself, and is a replica if another took its place.
     pub(crate) async fn restart(&mut self, node: usize) {
         self.nodes[node].restart().await;
+    }
+
+    /// Has all clients come to a master by a relay, those that don't know of it yet. Its replica is killed, for that would come by it,
+    /// too. Whoever asks for the node of a key has to do so before.
+    pub(crate) async fn relayed(&mut self, master: usize) -> Relay {
+        self.nodes[master + MASTERS].kill();
+        let relay = Relay::to(self.nodes[master].port()).await;
+        let port = relay.port().to_string();
+        self.nodes[master].command(&["CONFIG", "SET", "cluster-announce-port", &port]).await;
+        self.await_views("the relay to be known", |view| view.at(relay.port()).is_some()).await;
+        relay
     }
 
     /// Waits until all nodes that can be asked agree on who serves each slot, and that is a node that can be asked.

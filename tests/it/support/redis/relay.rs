@@ -66,6 +66,7 @@ struct Counts {
     connections: AtomicUsize,
     requests: AtomicU64,
     replies: AtomicU64,
+    delayed: AtomicU64,
 }
 
 impl Relay {
@@ -116,6 +117,11 @@ impl Relay {
     pub(crate) fn reply_bytes(&self) -> u64 {
         self.counts.replies.load(Ordering::Relaxed)
     }
+
+    /// How many bytes of replies it held back so far by `Delay`, those included that it still holds.
+    pub(crate) fn delayed_bytes(&self) -> u64 {
+        self.counts.delayed.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Relay {
@@ -165,7 +171,7 @@ async fn relay(
     let (from_server, to_server) = server.into_split();
     tokio::select! {
         end = requests(from_client, to_server, fault.clone(), &counts.requests) => end,
-        end = replies(from_server, to_client, fault, &counts.replies) => end,
+        end = replies(from_server, to_client, fault, counts) => end,
     }
 }
 
@@ -191,7 +197,7 @@ async fn replies(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut fault: watch::Receiver<Setting>,
-    passed: &AtomicU64,
+    counts: &Counts,
 ) -> io::Result<()> {
     let mut chunk = vec![0; 1 << 14];
     // How many bytes passed since which setting.
@@ -214,14 +220,17 @@ async fn replies(
             };
             let (piece, later) = rest.split_at_mut(most.min(rest.len()));
             match setting.fault {
-                Fault::Delay(time) => sleep(time).await,
+                Fault::Delay(time) => {
+                    counts.delayed.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                    sleep(time).await;
+                }
                 Fault::Throttle(_) => sleep(Duration::from_millis(100)).await,
                 Fault::Garbage => piece.fill(0xA5),
                 Fault::Pass | Fault::CutAfter(_) | Fault::Hold | Fault::Refuse => {}
             }
             to.write_all(piece).await?;
             since += piece.len();
-            passed.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            counts.replies.fetch_add(piece.len() as u64, Ordering::Relaxed);
             rest = later;
             if matches!(setting.fault, Fault::CutAfter(bytes) if since >= bytes) {
                 return to.shutdown().await;
