@@ -13,6 +13,7 @@ use ::redis::{
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 use futures_util::future::{join_all, select_ok};
+use tokio::time::sleep;
 
 use super::target::{Login, Target, Topology};
 use crate::ConfigError;
@@ -27,7 +28,8 @@ const FORGOTTEN: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) enum Link {
     Server(MultiplexedConnection),
-    Cluster(ClusterConnection),
+    /// And how often it asks again by itself.
+    Cluster(ClusterConnection, u32),
 }
 
 impl Link {
@@ -35,10 +37,7 @@ impl Link {
     pub(crate) async fn query(&mut self, cmd: &Cmd) -> RedisResult<Value> {
         let value = match self {
             Self::Server(server) => server.send_packed_command(cmd).await?,
-            Self::Cluster(cluster) => match cluster.req_packed_command(cmd).await {
-                Err(error) if error.redirect_node().is_some() => follow(cluster, cmd, error).await?,
-                answer => answer?,
-            },
+            Self::Cluster(cluster, retries) => ask(cluster, cmd, REDIRECTIONS.saturating_sub(*retries)).await?,
         };
         value.extract_error()
     }
@@ -55,9 +54,9 @@ impl Link {
                 let values = server.send_packed_commands(&pipeline, 0, count).await?;
                 Ok(values.into_iter().map(Value::extract_error).collect())
             }
-            Self::Cluster(cluster) => {
+            Self::Cluster(..) => {
                 let asked = cmds.into_iter().map(|cmd| {
-                    let mut link = Self::Cluster(cluster.clone());
+                    let mut link = self.clone();
                     async move { link.query(&cmd).await }
                 });
                 Ok(join_all(asked).await)
@@ -70,7 +69,7 @@ impl Link {
         let ping = ::redis::cmd("PING");
         match self {
             Self::Server(server) => server.send_packed_command(&ping).await,
-            Self::Cluster(cluster) => {
+            Self::Cluster(cluster, _) => {
                 cluster.route_command(ping, RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random)).await
             }
         }?
@@ -79,7 +78,28 @@ impl Link {
     }
 }
 
-/// Asks for a key whose slot is on its way, after many redirections led nowhere: the client sends `ASKING` by itself, and what
+/// Asks a Cluster. A server that has some of the keys, while others are on their way, has done nothing: it is asked again after a
+/// moment, so many times.
+async fn ask(cluster: &mut ClusterConnection, cmd: &Cmd, again: u32) -> RedisResult<Value> {
+    let mut pause = Duration::from_millis(1);
+    for _ in 0..again {
+        match redirected(cluster, cmd).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::TryAgain) => sleep(pause).await,
+            answer => return answer,
+        }
+        pause *= 2;
+    }
+    redirected(cluster, cmd).await
+}
+
+async fn redirected(cluster: &mut ClusterConnection, cmd: &Cmd) -> RedisResult<Value> {
+    match cluster.req_packed_command(cmd).await {
+        Err(error) if error.redirect_node().is_some() => follow(cluster, cmd, error).await,
+        answer => answer,
+    }
+}
+
+/// Asks for a key whose slot is on its way, where the client led nowhere or was not to try: it sends `ASKING` by itself, and what
 /// others ask meanwhile by the same connection takes it away. Here both are sent together.
 async fn follow(cluster: &mut ClusterConnection, cmd: &Cmd, mut error: RedisError) -> RedisResult<Value> {
     for _ in 0..REDIRECTIONS {
@@ -150,7 +170,7 @@ impl Dial {
                 let client = self.client().await?;
                 Ok(Link::Server(client.get_multiplexed_async_connection_with_config(&config).await?))
             }
-            Topology::Cluster => Ok(Link::Cluster(self.cluster()?.get_async_connection().await?)),
+            Topology::Cluster => Ok(Link::Cluster(self.cluster()?.get_async_connection().await?, self.retries)),
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use larder::rate_limit::{Limiter as _, Quota};
 
-use super::{is_allowed, limiter, of_amount, one, policy, until, used};
+use super::{is_allowed, limiter, of_amount, one, policy, take, until, used};
 use crate::support::redis::Cluster;
 
 /// Redirected, a charge is made where it is sent, and not where it was refused.
@@ -55,4 +55,31 @@ async fn every_request_is_decided_and_charged_once_while_its_slot_moves() {
     let asked = asked.load(Ordering::Relaxed);
     assert_eq!(used(&redis, &charge).await, asked);
     assert!(!is_allowed(&redis, &[of_amount(&charge, asked)]).await);
+}
+
+/// Redis runs no script whose keys lie in two places.
+#[tokio::test]
+async fn limits_of_which_one_has_moved_already_are_counted_as_before_when_all_have() {
+    let cluster = Cluster::start().await;
+    let redis = limiter(&cluster.url());
+    let both = [("rph", Quota::per_hour(100)), ("rpd", Quota::per_day(100))]
+        .map(|(name, quota)| one(&policy(name, quota), "alice"));
+    assert!(is_allowed(&redis, &both).await);
+    let (slot, from) = (cluster.slot_of("{user:alice}").await, cluster.master_of("{user:alice}").await);
+    let migration = cluster.begin_migration(slot, (from + 1) % 3).await;
+    let refused = async || {
+        let mut sum = 0;
+        for node in cluster.nodes() {
+            sum += node.errors("TRYAGAIN").await;
+        }
+        sum
+    };
+    let before = refused().await;
+    redis.take(&both).await.expect_err("they lie apart");
+    let times = refused().await - before;
+    assert!((2..=10).contains(&times), "asked {times} times");
+    cluster.finish_migration(migration).await;
+    let taken = take(&redis, &both).await;
+    assert!(taken.is_allowed());
+    assert!(taken.standings.iter().all(|standing| standing.used == 2), "{taken:?}");
 }

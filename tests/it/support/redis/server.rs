@@ -157,6 +157,14 @@ impl Server {
             .collect()
     }
 
+    /// How often it answered with an error of this kind, such as `MOVED`.
+    pub(crate) async fn errors(&self, kind: &str) -> u64 {
+        let stats = self.info("errorstats").await;
+        let count =
+            stats.get(&format!("errorstat_{kind}")).and_then(|stats| stats.strip_prefix("count=")?.parse().ok());
+        count.unwrap_or_default()
+    }
+
     /// Makes it a replica of another, and waits until it has all that the other has; or makes it a master.
     pub(crate) async fn replicaof(&self, other: Option<&Self>) {
         let Some(other) = other else { return self.query(&["REPLICAOF", "NO", "ONE"]).await };
