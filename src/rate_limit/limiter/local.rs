@@ -138,6 +138,7 @@ fn take(shards: &mut [MutexGuard<'_, Shard>], places: &[(usize, u64)], charges: 
                     let figures = counter.figures(law, amount, standing.bucket, now);
                     (standing.used, standing.refill, standing.reset) = (figures.used, figures.refill, figures.reset);
                 });
+                forget_if_empty(&mut shards[*place], charge, *hash);
             }
         }
     }
@@ -157,6 +158,14 @@ fn with_counter<T>(shard: &mut Shard, charge: &Charge, hash: u64, act: impl FnOn
         shard.insert(Key { policy: policy.clone(), subject: subject.clone(), hash }, counter);
     }
     done
+}
+
+/// Nobody who was denied elsewhere takes another's place, either.
+fn forget_if_empty(shard: &mut Shard, charge: &Charge, hash: u64) {
+    let key = KeyRef { policy: &charge.policy, subject: &charge.subject, hash };
+    if shard.peek(&key).is_some_and(Counter::is_empty) {
+        shard.remove(&key);
+    }
 }
 
 impl Default for Local {

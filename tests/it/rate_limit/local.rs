@@ -236,6 +236,26 @@ async fn a_correction_of_what_nobody_charged_changes_nothing() {
     assert_eq!((standing.used, standing.reset), (1, Duration::from_secs(62)), "a bucket to come was never charged");
 }
 
+/// Else whoever asks for others' names could have those forgotten who are limited.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_remembered_who_only_looks_or_is_denied() {
+    for algorithm in ALGORITHMS {
+        let local = Local::new();
+        let [wide, none] = [("wide", 9), ("none", 0)]
+            .map(|(name, amount)| policy(name, Quota::per_minute(amount).algorithm(algorithm)));
+        let slots = policy("slots", Quota::concurrent(0));
+        assert!(take(&local, &[&wide, &none, &slots].map(|policy| charge(policy, 0))).is_allowed());
+        for denied in [vec![(&none, 1)], vec![(&slots, 1)], vec![(&wide, 10)], vec![(&wide, 0), (&none, 1)]] {
+            let charges: Vec<_> = denied.iter().map(|(policy, cost)| charge(policy, *cost)).collect();
+            assert!(!take(&local, &charges).is_allowed(), "{algorithm:?} {denied:?}");
+        }
+        assert_eq!(local.subjects(), 0, "{algorithm:?}");
+        // Charged, and given back.
+        assert!(!take(&local, &[charge(&wide, 1), charge(&none, 1)]).is_allowed());
+        assert_eq!(local.subjects(), 0, "{algorithm:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn absurd_costs_and_amounts_are_taken_as_the_most_that_counts() {
     let most = 1 << 50;
