@@ -78,8 +78,8 @@ impl Link {
     }
 }
 
-/// Asks a Cluster. A server that has some of the keys, while others are on their way, has done nothing: it is asked again after a
-/// moment, so many times.
+/// Asks a Cluster. A server that has some of the keys, while others are on their way, has done nothing: it is asked again after
+/// a moment, so many times.
 async fn ask(cluster: &mut ClusterConnection, cmd: &Cmd, again: u32) -> RedisResult<Value> {
     let mut pause = Duration::from_millis(1);
     for _ in 0..again {
@@ -99,8 +99,8 @@ async fn redirected(cluster: &mut ClusterConnection, cmd: &Cmd) -> RedisResult<V
     }
 }
 
-/// Asks for a key whose slot is on its way, where the client led nowhere or was not to try: it sends `ASKING` by itself, and what
-/// others ask meanwhile by the same connection takes it away. Here both are sent together.
+/// Asks for a key whose slot is on its way, where the client was led nowhere, or was not to try: it sends `ASKING` by itself,
+/// and what others ask meanwhile by the same connection takes it away. Here both are sent together.
 async fn follow(cluster: &mut ClusterConnection, cmd: &Cmd, mut error: RedisError) -> RedisResult<Value> {
     for _ in 0..REDIRECTIONS {
         let asks = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);

@@ -52,7 +52,7 @@ impl Site {
         &self.cluster.nodes()[self.node]
     }
 
-    /// Asks, and the answer is lost after the script has run; what the one who asked is told, and how often the script ran.
+    /// Asks, and the answer is lost after the script has run: what the one who asked is told, and how often scripts ran.
     async fn lose<T: Send + 'static>(
         &self,
         breaks: Breaks,

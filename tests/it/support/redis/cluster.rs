@@ -66,8 +66,8 @@ impl Cluster {
         self.nodes[node].restart().await;
     }
 
-    /// Has all clients come to a master by a relay, those that don't know of it yet. Its replica is killed, for that would come by it,
-    /// too. Whoever asks for the node of a key has to do so before.
+    /// Has clients that begin now come to a master by a relay. Its replica is killed, for that would come by it, too. Whoever wants
+    /// the node of a key has to ask before.
     pub(crate) async fn relayed(&mut self, master: usize) -> Relay {
         self.nodes[master + MASTERS].kill();
         let relay = Relay::to(self.nodes[master].port()).await;
