@@ -110,7 +110,7 @@ impl Limit {
 
     pub(super) fn prepare(self) -> Result<Prepared, ConfigError> {
         self.quota.check()?;
-        let name = self.name.unwrap_or_else(|| self.quota.name());
+        let name = self.name.unwrap_or_else(|| self.quota.default_name());
         policy::check(&name)?;
         let unit = self.quota.unit();
         let meter = match (self.meter, unit) {

@@ -143,8 +143,10 @@ impl Quota {
         self.unit
     }
 
-    /// What it is called if nobody gives it a name.
-    pub(super) fn name(&self) -> String {
+    /// What its limit is called if nobody gives it [another name](super::Limit::named): by what it counts and its window, such as
+    /// `rpm`, `tpd`, `requests-90s` or `concurrent`.
+    #[must_use]
+    pub fn default_name(&self) -> String {
         let (word, letter) = match self.unit {
             Unit::Requests => ("requests", 'r'),
             Unit::Tokens => ("tokens", 't'),
@@ -203,7 +205,7 @@ mod tests {
             (Quota::per(1, Duration::from_millis(1500)), "requests-1500ms"),
             (Quota::concurrent(1), "concurrent"),
         ] {
-            assert_eq!(quota.name(), name);
+            assert_eq!(quota.default_name(), name);
             assert!(quota.check().is_ok(), "{quota:?}");
         }
     }

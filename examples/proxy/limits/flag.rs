@@ -158,22 +158,7 @@ fn read_algorithm(text: &str) -> Result<Algorithm, String> {
 /// What a limit is called if it isn't said: by what it limits, and not by its place among others or its amount, which may change
 /// while what is counted stays.
 fn default_name(quota: &Quota, whose: &Whose, path: Option<&str>) -> String {
-    let (letter, word) = if quota.unit() == Unit::Tokens {
-        ('t', "tokens")
-    } else if quota.unit() == Unit::Bytes {
-        ('b', "bytes")
-    } else {
-        ('r', "requests")
-    };
-    let mut name = match (quota.unit(), quota.window().as_millis()) {
-        (Unit::Concurrent, _) => "concurrent".to_owned(),
-        (_, 1000) => format!("{letter}ps"),
-        (_, 60_000) => format!("{letter}pm"),
-        (_, 3_600_000) => format!("{letter}ph"),
-        (_, 86_400_000) => format!("{letter}pd"),
-        (_, millis) if millis % 1000 == 0 => format!("{word}-{}s", millis / 1000),
-        (_, millis) => format!("{word}-{millis}ms"),
-    };
+    let mut name = quota.default_name();
     match whose {
         Whose::Everyone => {}
         Whose::Address => name.push_str("-ip"),
