@@ -21,7 +21,7 @@ pub(super) fn parse(text: &[u8]) -> Option<Duration> {
 }
 
 /// So many whole seconds, rounded up: nobody is called back too early.
-pub(super) const fn round_up(time: Duration) -> u64 {
+pub(crate) const fn round_up(time: Duration) -> u64 {
     time.as_secs().saturating_add((time.subsec_nanos() > 0) as u64)
 }
 

@@ -24,7 +24,7 @@ pub mod vary;
 #[cfg(test)]
 mod arbitrary;
 mod decimal;
-mod delta_seconds;
+pub(crate) mod delta_seconds;
 pub(crate) mod exchange;
 mod go_duration;
 pub(crate) mod host;

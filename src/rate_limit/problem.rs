@@ -10,7 +10,7 @@ use http::{
 use serde::Serialize;
 
 use super::{Outcome, RateLimitStatus, Room, Standing};
-use crate::header::retry_after;
+use crate::header::{delta_seconds, retry_after};
 
 /// When to come back if the limiter doesn't answer.
 const SOON: Duration = Duration::from_secs(1);
@@ -97,7 +97,7 @@ impl Problem {
             status: code.as_u16(),
             detail: &detail,
             violated_policies: denying.map(|(policy, _)| policy.name()).collect(),
-            retry_after: retry_after.map(seconds),
+            retry_after: retry_after.map(delta_seconds::round_up),
             error,
         };
         let mut response = Response::new(Bytes::from(serde_json::to_vec(&body).unwrap_or_default()));
@@ -135,14 +135,9 @@ fn detail(status: &RateLimitStatus, retry_after: Option<Duration>) -> String {
             format!("The request finds no room in: {names}.")
         }
     };
-    match retry_after.map(seconds) {
+    match retry_after.map(delta_seconds::round_up) {
         Some(1) => format!("{what} Try again in a second."),
         Some(seconds) => format!("{what} Try again in {seconds} seconds."),
         None => format!("{what} Try again when other requests have ended."),
     }
-}
-
-/// Whole seconds, rounded up.
-fn seconds(time: Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
