@@ -12,6 +12,9 @@ use serde::Serialize;
 use super::{Outcome, RateLimitStatus, Room, Standing};
 use crate::header::{delta_seconds, retry_after};
 
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+
 /// When to come back if the limiter doesn't answer.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -78,9 +81,9 @@ impl Problem {
         let retry_after = if is_closed { Some(SOON) } else { status.retry_after };
         let detail = detail(status, retry_after);
         let (code, kind, error_type) = if is_closed {
-            (StatusCode::SERVICE_UNAVAILABLE, "temporary-reduced-capacity", "server_error")
+            (StatusCode::SERVICE_UNAVAILABLE, REDUCED_CAPACITY, "server_error")
         } else {
-            (StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", "rate_limit_error")
+            (StatusCode::TOO_MANY_REQUESTS, QUOTA_EXCEEDED, "rate_limit_error")
         };
         let error = self.error_member.then_some(ErrorMember {
             message: &detail,
@@ -89,10 +92,7 @@ impl Problem {
         });
         let denying = status.limits.iter().filter(|(_, standing)| standing.denies());
         let body = Body {
-            r#type: match kind {
-                "quota-exceeded" => "https://iana.org/assignments/http-problem-types#quota-exceeded",
-                _ => "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
-            },
+            r#type: kind,
             title: code.canonical_reason().unwrap_or("Error"),
             status: code.as_u16(),
             detail: &detail,
