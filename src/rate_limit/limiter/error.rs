@@ -4,7 +4,8 @@ use std::{error::Error, fmt, sync::Arc};
 
 use crate::BoxError;
 
-/// A limiter didn't answer: it isn't known whether it counted. Clones are one error, as several may have waited for it.
+/// A limiter didn't answer. If it was [refused](Self::is_refused), nothing was counted; else it isn't known. Clones are one error, as
+/// several may have waited for it.
 #[derive(Clone, Debug)]
 pub struct LimiterError(Kind);
 
@@ -16,7 +17,7 @@ enum Kind {
 }
 
 impl LimiterError {
-    /// It was not asked, for it is known to be out of order.
+    /// It was not asked, for it is known to be out of order: nothing was counted.
     #[must_use]
     pub fn refused() -> Self {
         Self(Kind::Refused)
@@ -34,7 +35,7 @@ impl LimiterError {
         Self(Kind::Failed(Arc::from(error.into())))
     }
 
-    /// Whether it was not asked at all.
+    /// Whether it was not asked at all, so that nothing was counted.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(self.0, Kind::Refused)

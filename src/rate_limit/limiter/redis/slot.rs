@@ -61,7 +61,8 @@ impl Asked {
                     _ = &mut ended => break,
                     () = sleep(lease / 3) => {}
                 }
-                // By the same task that gives it back, so that it never comes after that.
+                // By the same task that gives it back, so that it comes before that. One that was not answered in time may come after
+                // it all the same, by another of several connections; then the slot is taken until its lease runs out.
                 place.renew(lease).await;
             }
             place.give_back(1).await;
