@@ -66,13 +66,15 @@ impl Local {
 
     /// Charges all, or nothing.
     pub(crate) fn take_now(&self, charges: &[Charge]) -> Taken {
+        // All that needs no lock is done before there is one.
+        let (now, standings) = (self.0.now(), Vec::with_capacity(charges.len()));
         let mut taken = if let [charge] = charges {
             // By far the most frequent: nothing has to be kept in order.
             let hash = self.0.hash(&charge.policy, &charge.subject);
             let mut shard = lock(self.0.shard(hash));
-            take(std::slice::from_mut(&mut shard), &[(0, hash)], charges, self.0.now())
+            take(std::slice::from_mut(&mut shard), &[(0, hash)], charges, now, standings)
         } else {
-            self.take_several(charges)
+            self.take_several(charges, now, standings)
         };
         if taken.is_allowed() {
             for (charge, standing) in charges.iter().zip(&taken.standings) {
@@ -85,7 +87,7 @@ impl Local {
         taken
     }
 
-    fn take_several(&self, charges: &[Charge]) -> Taken {
+    fn take_several(&self, charges: &[Charge], now: u64, standings: Vec<Standing>) -> Taken {
         let hashes: Vec<u64> = charges.iter().map(|charge| self.0.hash(&charge.policy, &charge.subject)).collect();
         let mut order: Vec<usize> = hashes.iter().map(|hash| self.0.place(*hash)).collect();
         // Locked in one order by all, so that none waits for another in a circle.
@@ -94,7 +96,7 @@ impl Local {
         let place = |hash: u64| order.binary_search(&self.0.place(hash)).unwrap_or_default();
         let places: Vec<(usize, u64)> = hashes.into_iter().map(|hash| (place(hash), hash)).collect();
         let mut shards: Vec<_> = order.iter().map(|place| lock(&self.0.shards[*place])).collect();
-        take(&mut shards, &places, charges, self.0.now())
+        take(&mut shards, &places, charges, now, standings)
     }
 
     /// Corrects charges.
@@ -108,9 +110,14 @@ impl Local {
     }
 }
 
-/// Charges all, or nothing. `places` says which shard is whose, and the key's hash.
-fn take(shards: &mut [MutexGuard<'_, Shard>], places: &[(usize, u64)], charges: &[Charge], now: u64) -> Taken {
-    let mut standings = Vec::with_capacity(charges.len());
+/// Charges all, or nothing. `places` says which shard is whose, and the key's hash; `standings` has room for them.
+fn take(
+    shards: &mut [MutexGuard<'_, Shard>],
+    places: &[(usize, u64)],
+    charges: &[Charge],
+    now: u64,
+    mut standings: Vec<Standing>,
+) -> Taken {
     let mut is_denied = false;
     for (index, (charge, (place, hash))) in charges.iter().zip(places).enumerate() {
         let standing = with_counter(&mut shards[*place], charge, *hash, |counter| {
