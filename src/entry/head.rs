@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Lifetime, Variant};
+use super::{Lifetime, Note, Variant};
 use crate::tag::Tag;
 
-/// Status, fields, lifetime, tags, and which requests it answers.
+/// Status, fields, lifetime, tags, which requests it answers, and what was noted of it.
 #[derive(Clone, Debug)]
 pub struct Head {
     status: StatusCode,
@@ -16,10 +16,11 @@ pub struct Head {
     lifetime: Lifetime,
     tags: Box<[Tag]>,
     variant: Option<Variant>,
+    note: Option<Note>,
 }
 
 impl Head {
-    /// A head without tags that answers whatever request has its key.
+    /// A head without tags or note that answers whatever request has its key.
     ///
     /// The values of the fields are copied into one piece of memory of their own: as they come from a connection, they
     /// would keep its read buffer alive.
@@ -31,7 +32,7 @@ impl Head {
 
     /// The same with the fields as they are: for values whose memory is kept, and counted, whatever becomes of the head.
     pub(super) fn uncopied(status: StatusCode, headers: HeaderMap, lifetime: Lifetime) -> Self {
-        Self { status, headers, lifetime, tags: Box::default(), variant: None }
+        Self { status, headers, lifetime, tags: Box::default(), variant: None, note: None }
     }
 
     /// Sets the tags.
@@ -45,6 +46,13 @@ impl Head {
     #[must_use]
     pub fn variant(mut self, variant: Option<Variant>) -> Self {
         self.variant = variant;
+        self
+    }
+
+    /// Sets what is noted of it.
+    #[must_use]
+    pub fn note(mut self, note: Option<Note>) -> Self {
+        self.note = note;
         self
     }
 
@@ -86,12 +94,19 @@ impl Head {
         self.variant.as_ref()
     }
 
+    /// What was noted of it by who observed how it came, such as what it cost.
+    #[must_use]
+    pub fn noted(&self) -> Option<&Note> {
+        self.note.as_ref()
+    }
+
     /// The bytes of memory that it takes.
     #[must_use]
     pub fn size(&self) -> usize {
         let tags: usize =
             self.tags.iter().map(|tag| tag.as_str().len() + size_of::<Tag>() + 2 * size_of::<usize>()).sum();
-        size_of::<Self>() + fields_size(&self.headers) + tags + self.variant.as_ref().map_or(0, Variant::size)
+        let note = self.note.as_ref().map_or(0, Note::size);
+        size_of::<Self>() + fields_size(&self.headers) + tags + self.variant.as_ref().map_or(0, Variant::size) + note
     }
 }
 

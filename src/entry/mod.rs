@@ -9,6 +9,7 @@ pub mod codec;
 mod frames;
 mod head;
 mod lifetime;
+mod note;
 mod variant;
 
 use std::sync::{
@@ -22,6 +23,7 @@ pub use self::{
     frames::{Frames, FramesBuilder},
     head::Head,
     lifetime::Lifetime,
+    note::Note,
     variant::Variant,
 };
 
@@ -56,7 +58,7 @@ impl Entry {
         Self(Arc::new(Stored { head, body, size, hits: AtomicU64::new(0), said: Mutex::new(None) }))
     }
 
-    /// Status, fields, lifetime, tags and variant.
+    /// Status, fields, lifetime, tags, variant and note.
     #[must_use]
     pub fn head(&self) -> &Head {
         &self.0.head

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::{Listed, Listing, Peek, Store};
 use crate::{
     clock::{Clock as _, ManualClock},
-    entry::{Entry, FramesBuilder, Head, Lifetime, Variant},
+    entry::{Entry, FramesBuilder, Head, Lifetime, Note, Variant},
     key::{Key, KeyBuilder},
     tag::{Selector, Tag},
 };
@@ -263,7 +263,8 @@ impl Suite {
         let names = [HeaderName::from_static("accept"), HeaderName::from_static("x-absent")];
         let rich = Head::new(StatusCode::from_u16(599).expect("status"), headers.clone(), lifetime)
             .tags(vec![Tag::new("one").expect("tag"), Tag::new("two").expect("tag")])
-            .variant(Some(Variant::of(&names, &request, u64::MAX)));
+            .variant(Some(Variant::of(&names, &request, u64::MAX)))
+            .note(Some(Note::new(Bytes::from_static(b"a note"))));
         let mut stream = FramesBuilder::new(0, true);
         (0..100).for_each(|event| stream.push(format!("data: {event}\n\n").as_bytes()));
         stream.trailers(headers);
@@ -332,6 +333,7 @@ fn assert_same(kept: &Entry, put: &Entry, what: &str) {
     assert_eq!(a.lifetime(), b.lifetime(), "the lifetime comes back: {what}");
     assert_eq!(a.tag_list(), b.tag_list(), "the tags come back: {what}");
     assert_eq!(a.selecting(), b.selecting(), "the variant comes back: {what}");
+    assert_eq!(a.noted().and_then(Note::text), b.noted().and_then(Note::text), "the note comes back: {what}");
     let (a, b) = (kept.body(), put.body());
     assert_eq!(a.data(), b.data(), "the body comes back: {what}");
     assert_eq!(a.trailers(), b.trailers(), "the trailers come back: {what}");

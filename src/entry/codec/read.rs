@@ -6,11 +6,11 @@ use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{
-    super::{Entry, Frames, Head, Lifetime, Variant, head::compact, variant::Sibling},
+    super::{Entry, Frames, Head, Lifetime, Note, Variant, head::compact, variant::Sibling},
     compress::{Method, expand},
     error::{Kind, Unreadable},
     frame::Header,
-    write::{MUST_REVALIDATE, TRAILERS, VARIANT},
+    write::{MUST_REVALIDATE, NOTE, TRAILERS, VARIANT},
 };
 use crate::tag::Tag;
 
@@ -23,7 +23,7 @@ fn parse(header: &Header, mut buffer: Bytes, start: usize) -> Option<Entry> {
     let mut reader = Reader { buffer: &buffer, rest: buffer.get(start..)?, values: 0 };
     let status = StatusCode::from_u16(reader.number()?.try_into().ok()?).ok()?;
     let [flags] = reader.array()?;
-    if flags & !(MUST_REVALIDATE | VARIANT | TRAILERS) != 0 {
+    if flags & !(MUST_REVALIDATE | VARIANT | TRAILERS | NOTE) != 0 {
         return None;
     }
     let mut lifetime = reader.lifetime(header.received_at)?;
@@ -31,6 +31,8 @@ fn parse(header: &Header, mut buffer: Bytes, start: usize) -> Option<Entry> {
     let headers = reader.fields()?;
     let tags = reader.tags()?;
     let variant = if flags & VARIANT != 0 { Some(reader.variant()?) } else { None };
+    // A copy, for it may outlive the frame.
+    let note = if flags & NOTE != 0 { Some(Note::new(Bytes::copy_from_slice(reader.text()?))) } else { None };
     let ends = reader.ends()?;
     let mut trailers = if flags & TRAILERS != 0 { Some(reader.fields()?) } else { None };
     let length = reader.length()?;
@@ -50,7 +52,7 @@ fn parse(header: &Header, mut buffer: Bytes, start: usize) -> Option<Entry> {
         (Head::new(status, headers, lifetime), expand(header.method, body, length)?.into(), 0)
     };
     let body = Frames::from_parts(data, ends, trailers, beside);
-    (body.data().len() == length).then(|| Entry::new(head.tags(tags).variant(variant), body))
+    (body.data().len() == length).then(|| Entry::new(head.tags(tags).variant(variant).note(note), body))
 }
 
 /// What the payload that begins at `start` says before its variant and its body. `None` if the buffer ends before that, or if it is

@@ -1,7 +1,7 @@
 //! What a payload holds in front of the body. Numbers are LEB128, and lengths stand before what they are the length of.
 //!
 //! 1. the status;
-//! 2. a byte of flags: [`MUST_REVALIDATE`], [`VARIANT`] and [`TRAILERS`], and no other bits;
+//! 2. a byte of flags: [`MUST_REVALIDATE`], [`VARIANT`], [`TRAILERS`] and [`NOTE`], and no other bits;
 //! 3. the lifetime: initial age, freshness lifetime, the windows `stale-while-revalidate`, `stale-if-error` and `retain`, each as
 //!    seconds and nanoseconds;
 //! 4. the fields: how many names, and for each the name, how many values, and the values; the length of a value is doubled, plus
@@ -10,30 +10,34 @@
 //! 6. the variant, with its flag: how many fields, for each the name and the value; the generation as 8 bytes, little endian; how
 //!    many siblings, for each how many values, the values, and the entity tag. The length of a value or entity tag is one more
 //!    than it is, and zero if there is none;
-//! 7. how many frames the body has, none if it is sent in one, and the length of each;
-//! 8. the trailers, with their flag, as the fields;
-//! 9. the length of the body, uncompressed. The body follows, to the end.
+//! 7. the note, with its flag;
+//! 8. how many frames the body has, none if it is sent in one, and the length of each;
+//! 9. the trailers, with their flag, as the fields;
+//! 10. the length of the body, uncompressed. The body follows, to the end.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::super::{Entry, Variant};
+use super::super::{Entry, Note, Variant};
 
-pub(super) const MUST_REVALIDATE: u8 = 0b001;
-pub(super) const VARIANT: u8 = 0b010;
-pub(super) const TRAILERS: u8 = 0b100;
+pub(super) const MUST_REVALIDATE: u8 = 0b0001;
+pub(super) const VARIANT: u8 = 0b0010;
+pub(super) const TRAILERS: u8 = 0b0100;
+pub(super) const NOTE: u8 = 0b1000;
 
 /// Appends all of an entry but the bytes of its body.
 pub(super) fn head(out: &mut Vec<u8>, entry: &Entry) {
     let (head, body) = (entry.head(), entry.body());
     let (lifetime, variant, trailers) = (head.lifetime(), head.selecting(), body.trailers());
+    let note = head.noted().and_then(Note::text);
     number(out, head.status().as_u16().into());
     let flag = |set: bool, flag: u8| if set { flag } else { 0 };
     out.push(
         flag(lifetime.must_revalidate, MUST_REVALIDATE)
             | flag(variant.is_some(), VARIANT)
-            | flag(trailers.is_some(), TRAILERS),
+            | flag(trailers.is_some(), TRAILERS)
+            | flag(note.is_some(), NOTE),
     );
     duration(out, lifetime.initial_age);
     duration(out, lifetime.fresh_for);
@@ -45,6 +49,9 @@ pub(super) fn head(out: &mut Vec<u8>, entry: &Entry) {
     head.tag_list().iter().for_each(|tag| text(out, tag.as_str().as_bytes()));
     if let Some(variant) = variant {
         selecting(out, variant);
+    }
+    if let Some(note) = note {
+        text(out, note);
     }
     length(out, body.ends().len());
     let starts = std::iter::once(&0).chain(body.ends());

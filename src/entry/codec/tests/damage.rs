@@ -126,7 +126,7 @@ fn values_that_no_entry_has_are_refused() {
         assert!(plain().decode(NAME, framed(0, &payload)).expect_err("nonsense").is_corrupt(), "{rest:x?}");
     }
     let status: &[u8] = &[99, 0];
-    let flags: &[u8] = &[0xc8, 1, 8];
+    let flags: &[u8] = &[0xc8, 1, 16];
     let nanoseconds: &[u8] = &[0xc8, 1, 0, 0, 0x80, 0x94, 0xeb, 0xdc, 0x03];
     let overflow: &[u8] = &[0xc8, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2];
     for start in [status, flags, nanoseconds, overflow] {

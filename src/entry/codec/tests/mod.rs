@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::*;
 use crate::{
-    entry::{Frames, FramesBuilder, Head, Lifetime, Variant},
+    entry::{Frames, FramesBuilder, Head, Lifetime, Note, Variant},
     tag::Tag,
 };
 
@@ -55,6 +55,12 @@ pub(super) fn rich() -> Entry {
     Entry::new(head, body.finish())
 }
 
+/// The same, with a note.
+pub(super) fn noted() -> Entry {
+    let entry = rich();
+    entry.with_head(entry.head().clone().note(Some(Note::new(Bytes::from_static(b"\x00a note")))))
+}
+
 pub(super) fn with_body(headers: HeaderMap, body: impl Into<Bytes>) -> Entry {
     let lifetime = Lifetime::new(SystemTime::UNIX_EPOCH, Duration::from_secs(60));
     Entry::new(Head::new(StatusCode::OK, headers, lifetime), Frames::whole(body.into()))
@@ -64,6 +70,7 @@ pub(super) fn assert_same(kept: &Entry, put: &Entry) {
     let (a, b) = (kept.head(), put.head());
     assert_eq!((a.status(), a.lifetime(), a.selecting()), (b.status(), b.lifetime(), b.selecting()));
     assert_eq!(a.tag_list(), b.tag_list());
+    assert_eq!(a.noted().and_then(Note::text), b.noted().and_then(Note::text));
     assert_eq!(listed(a.headers()), listed(b.headers()));
     let (a, b) = (kept.body(), put.body());
     assert_eq!((a.data(), a.ends()), (b.data(), b.ends()));
