@@ -8,6 +8,7 @@ use http_body::Body;
 
 use super::{
     body::Served,
+    observe::Answer,
     pass::Pass,
     shared::Shared,
     slot::Slot,
@@ -165,7 +166,9 @@ where
         now: SystemTime,
     ) -> Response<Served> {
         self.stats.hits.increment();
-        self.answer_with(entry, key, head, wants, now, CacheStatus::hit(entry.head().lifetime().ttl(now)))
+        let status = CacheStatus::hit(entry.head().lifetime().ttl(now));
+        let response = self.answer_with(entry, key, head, wants, now, status);
+        self.observed(head, key, Answer::Hit, entry.head().noted(), response)
     }
 
     /// Reads the body that the key needs.

@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 use tokio::time::Sleep;
 
+use super::observe::Watched;
 use crate::{BoxError, body::Tee, entry::Entry};
 
 /// How kept event streams are replayed.
@@ -30,12 +31,12 @@ pub struct CacheBody<B>(#[pin] Kind<B>);
 
 #[pin_project(project = KindProj)]
 enum Kind<B> {
-    Passed(#[pin] B),
+    Passed(#[pin] Watched<B>),
     Served(Served),
 }
 
 impl<B> CacheBody<B> {
-    pub(crate) fn passed(body: B) -> Self {
+    pub(super) fn passed(body: Watched<B>) -> Self {
         Self(Kind::Passed(body))
     }
 

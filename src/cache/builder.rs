@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::{request, response};
 
 use super::{
-    CacheLayer, Replay,
+    CacheLayer, Observer, Replay,
     shared::{Settings, Shared},
 };
 use crate::{
@@ -82,6 +82,12 @@ impl<St, F, P> Builder<St, F, P> {
         tags: impl Fn(&request::Parts, &response::Parts) -> Vec<Tag> + Send + Sync + 'static,
     ) -> Self {
         self.settings.tags = Some(Arc::new(tags));
+        self
+    }
+
+    /// Sets who hears how requests are answered, and reads what is fetched for them. Default: nobody.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.settings.observer = Some(Arc::new(observer));
         self
     }
 

@@ -12,6 +12,7 @@ use super::{
     body::Served,
     fill::Fill,
     keep::{dated, stored_head},
+    observe::Answer,
     shared::Shared,
     write::Write,
 };
@@ -58,7 +59,8 @@ where
                 let gave = Tag::of(entry.head().headers());
                 tags.extend(entry.head().tag_list().iter().filter(|tag| !gave.contains(tag)).cloned());
                 let tags = tag::sorted(tags);
-                Ok(entry.with_head(stored_head(parts.status, parts.headers, lifetime, variant, tags)))
+                let note = entry.head().noted().cloned();
+                Ok(entry.with_head(stored_head(parts.status, parts.headers, lifetime, variant, tags).note(note)))
             }
             Storage::Skip(why) => Err(why),
         }
@@ -100,6 +102,7 @@ where
             }
         };
         let response = self.shared.answer_with(&entry, &self.slot.key, &self.client, &self.wants, now, status.clone());
+        let response = self.observed(Answer::Confirmed, entry.head().noted(), response);
         match self.lead.take() {
             Some(lead) if status.stored && self.serves(entry.head()) => lead.share(entry),
             // It has to be confirmed for each request: they need not wait for each other.
@@ -136,6 +139,7 @@ where
         }
         let (key, fresh) = fresh.unwrap_or_else(|_| (self.slot.key.clone(), entry.clone()));
         let response = self.shared.answer_with(&fresh, &key, &self.client, &self.wants, now, status.clone());
+        let response = self.observed(Answer::Confirmed, fresh.head().noted(), response);
         if status.stored {
             let primary = self.slot.primary.clone();
             let write = Write { primary, key, entry: fresh.clone(), began: self.began, beside: true, confirms: None };
@@ -174,6 +178,7 @@ where
         let mut status = self.status(StatusCode::OK);
         status.stored = true;
         let response = self.shared.answer_with(&fresh, &self.slot.key, &self.client, &self.wants, now, status);
+        let response = self.observed(Answer::Confirmed, fresh.head().noted(), response);
         if let Some(lead) = self.lead {
             lead.share(fresh);
         }

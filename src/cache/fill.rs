@@ -14,6 +14,7 @@ use super::{
     body::Served,
     confirm::received,
     keep::{announced_length, dated, passed, stored_head},
+    observe::{Answer, Watched},
     pass::head_of,
     purges::Began,
     shared::Shared,
@@ -171,15 +172,17 @@ where
         let now = self.shared.now();
         let status = response.status();
         let stand_in = kind_of(&response);
-        let error = match stand_in {
-            Some(StandIn::Stale { last_status }) => Some(last_status),
-            Some(StandIn::Other) | None => self.shared.policy.is_error(status).then_some(Some(status)),
+        let (error, how) = match stand_in {
+            Some(StandIn::Stale { last_status }) => (Some(last_status), Answer::Fallback),
+            Some(StandIn::Other) | None => {
+                (self.shared.policy.is_error(status).then_some(Some(status)), Answer::StaleIfError)
+            }
         };
         if let Some(error) = error
-            && let Some(stale) = self.in_place_of_error(now, error)
+            && let Some(stale) = self.in_place_of_error(now, error, how)
         {
             self.let_go(false);
-            let stale = if matches!(stand_in, Some(StandIn::Stale { .. })) { told(stale, response) } else { stale };
+            let stale = if how == Answer::Fallback { told(stale, response) } else { stale };
             return Finished::Response(stale.map(CacheBody::served));
         }
         if let Some(kind) = stand_in {
@@ -244,7 +247,11 @@ where
         B::Error: Into<BoxError>,
     {
         let length = announced_length(&self.client.method, &parts).or_else(|| body.size_hint().exact());
-        match self.plan(storage, &mut parts, length) {
+        let planned = self.plan(storage, &mut parts, length);
+        // What an observer says of it isn't kept.
+        let watch = self.watch(&mut parts);
+        let body = Watched::new(body, watch);
+        match planned {
             Ok((key, head)) if parts.status == StatusCode::PARTIAL_CONTENT => self.pass_part(key, head, parts, body),
             Ok((key, head)) => {
                 let status = self.status(parts.status);
@@ -332,7 +339,7 @@ where
     /// The inner service failed; a stale response may stand in. Where one must not, the client hears that the origin could not be
     /// asked (RFC 9111 §5.2.2.2).
     pub(crate) fn failed(self) -> Option<Response<Served>> {
-        let mut answer = self.in_place_of_error(self.shared.now(), None);
+        let mut answer = self.in_place_of_error(self.shared.now(), None, Answer::StaleIfError);
         if answer.is_none() {
             self.count_miss();
             let strict = |entry: &Entry| entry.head().lifetime().must_revalidate;
@@ -357,7 +364,7 @@ where
         }
     }
 
-    fn in_place_of_error(&self, now: SystemTime, error: Option<StatusCode>) -> Option<Response<Served>> {
+    fn in_place_of_error(&self, now: SystemTime, error: Option<StatusCode>, how: Answer) -> Option<Response<Served>> {
         let entry = self.slot.entry.as_ref()?;
         let lifetime = entry.head().lifetime();
         let changed = self.shared.purges.invalidated(&self.client, lifetime.received_at);
@@ -370,7 +377,8 @@ where
         let mut status = CacheStatus::forward(self.reason).with_detail("stale-if-error");
         status.fwd_status = error.map(|error| error.as_u16());
         status.ttl = Some(lifetime.ttl(now));
-        Some(self.shared.answer_with(entry, &self.slot.key, &self.client, &self.wants, now, status))
+        let response = self.shared.answer_with(entry, &self.slot.key, &self.client, &self.wants, now, status);
+        Some(self.observed(how, entry.head().noted(), response))
     }
 
     pub(super) fn status(&self, fwd_status: StatusCode) -> CacheStatus {

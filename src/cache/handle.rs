@@ -3,9 +3,11 @@
 use std::{fmt, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use http::request::Parts;
+use http::{Response, request::Parts};
 
 use super::{
+    body::Served,
+    observe::Answer,
     shared::Shared,
     slot::{head_key, part_key},
     wants::Asks,
@@ -203,6 +205,8 @@ impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
                 || entry.head().lifetime().fresh_in(now).is_some();
             may.then(|| {
                 self.stats.stale_on_error.increment();
+                // Who renders it is another layer, and what an observer says of it is lost.
+                drop(self.observed(&head, &key, Answer::Fallback, entry.head().noted(), Response::new(Served::Empty)));
                 entry
             })
         })

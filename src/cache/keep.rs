@@ -17,6 +17,7 @@ use super::{
     CacheBody,
     body::Served,
     fill::Fill,
+    observe::{Watch, Watched},
     serve::{announce, prepare},
     shared::Shared,
     slot::{Slot, part_key},
@@ -50,7 +51,7 @@ where
         key: Key,
         head: Head,
         parts: response::Parts,
-        body: B,
+        body: Watched<B>,
         announced: Option<u64>,
         mut status: CacheStatus,
     ) -> Response<Served>
@@ -59,7 +60,8 @@ where
         B::Error: Into<BoxError>,
     {
         status.stored = true;
-        let head = Arc::new(head);
+        let watch = body.watch().cloned();
+        let head = Arc::new(head.note(watch.as_ref().map(Watch::note)));
         let serves = self.serves(&head);
         let until = coalesce::until(self.shared.now(), self.shared.settings.uncacheable_for);
         let beside = self.slot.has_variants();
@@ -83,6 +85,8 @@ where
                 if shared.parts.take(&primary) {
                     shared.remove(part_key(&primary));
                 }
+                // It may have ended by its length, before it said so.
+                watch.iter().for_each(|watch| watch.end(true));
                 // The flight is closed when the store has the entry, so that nobody falls in between.
                 let entry = Entry::new(kept, frames);
                 shared.put(Write { primary, key, entry, began, beside, confirms: None }, lead);
@@ -144,7 +148,7 @@ where
     }
 }
 
-pub(super) fn passed<B>(parts: response::Parts, body: B, status: CacheStatus) -> Response<CacheBody<B>> {
+pub(super) fn passed<B>(parts: response::Parts, body: Watched<B>, status: CacheStatus) -> Response<CacheBody<B>> {
     let mut response = Response::from_parts(parts, CacheBody::passed(body));
     announce(&mut response, status);
     response

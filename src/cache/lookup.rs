@@ -16,6 +16,7 @@ use super::{
     ask::{Asked, Begun},
     body::Served,
     fill::{Fill, Miss, Question},
+    observe::Answer,
     part::ask_for_rest,
     pass::{Pass, head_of},
     purges::Began,
@@ -202,11 +203,14 @@ where
         match followed {
             Followed::Live(head, body) if serves(&head) => {
                 let status = self.collapsed(reason, head.status());
-                Outcome::Answer(self.serve_live(&head, &slot.key, body, now, status))
+                let response = self.serve_live(&head, &slot.key, body, now, status);
+                Outcome::Answer(self.observed(&asked.head, &slot.key, Answer::Coalesced, head.noted(), response))
             }
             Followed::Kept(entry) if serves(entry.head()) => {
                 let status = self.collapsed(reason, StatusCode::NOT_MODIFIED);
-                Outcome::Answer(self.answer_with(&entry, &slot.key, &asked.head, &asked.wants, now, status))
+                let response = self.answer_with(&entry, &slot.key, &asked.head, &asked.wants, now, status);
+                let note = entry.head().noted();
+                Outcome::Answer(self.observed(&asked.head, &slot.key, Answer::Coalesced, note, response))
             }
             Followed::Live(..) | Followed::Kept(_) | Followed::Released | Followed::Abandoned => Outcome::Fetch,
         }
@@ -235,6 +239,7 @@ where
         self.stats.stale_hits.increment();
         let status = CacheStatus::hit(entry.head().lifetime().ttl(now)).with_detail("stale-while-revalidate");
         let response = self.answer_with(entry, &slot.key, &asked.head, &asked.wants, now, status);
+        let response = self.observed(&asked.head, &slot.key, Answer::Stale, entry.head().noted(), response);
         if asked.directives.only_if_cached {
             return Lookup::Answer(response);
         }
@@ -277,8 +282,11 @@ where
     {
         let Asked { head, body, directives, wants, .. } = asked;
         let mut request = Request::from_parts(head, body);
-        // What decides is the client's request, not what the cache adds to it; its extensions decide nothing.
-        let client = head_of(request.method(), request.uri(), request.headers());
+        // What decides is the client's request, not what the cache adds to it; its extensions are for who observes.
+        let mut client = head_of(request.method(), request.uri(), request.headers());
+        if self.settings.observer.is_some() {
+            client.extensions = request.extensions().clone();
+        }
         let question = self.question(&mut request, &client, &slot, part, wants.ranges.is_some(), now);
         if let Some(entry) = &slot.entry
             && entry.head().lifetime().may_replace_error(now, directives.stale_if_error)

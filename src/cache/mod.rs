@@ -51,6 +51,7 @@ mod handle;
 mod keep;
 mod layer;
 mod lookup;
+mod observe;
 mod part;
 mod pass;
 mod purges;
@@ -69,6 +70,7 @@ pub use self::{
     future::ResponseFuture,
     handle::Handle,
     layer::CacheLayer,
+    observe::{Answer, Fetch, Observed, Observer, Reading},
     service::Cache,
 };
 #[cfg(feature = "reqwest")]

@@ -22,6 +22,7 @@ use super::{
     confirm::{received, renewed},
     fill::Fill,
     keep::{announced_length, passed, stored_head},
+    observe::Watched,
     purges::Began,
     serve::{DIGESTS, announce},
     shared::Shared,
@@ -135,7 +136,13 @@ where
     P: Policy,
 {
     /// Hands a part on, and keeps it. `key` is where the whole would be kept.
-    pub(super) fn pass_part<B>(self, key: Key, head: Head, parts: response::Parts, body: B) -> Response<CacheBody<B>>
+    pub(super) fn pass_part<B>(
+        self,
+        key: Key,
+        head: Head,
+        parts: response::Parts,
+        body: Watched<B>,
+    ) -> Response<CacheBody<B>>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -211,7 +218,7 @@ where
             }
         };
         let status = self.status(StatusCode::PARTIAL_CONTENT);
-        Ok(self.keep(key, head, parts, body, Some(length), status))
+        Ok(self.keep(key, head, parts, Watched::unwatched(body), Some(length), status))
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     CacheBody,
     fill::Fill,
     keep::dated,
+    observe::{Fetch, Watched},
     purges::Began,
     serve::announce,
     shared::Shared,
@@ -28,6 +29,8 @@ use crate::{
 pub(crate) struct Pass {
     status: CacheStatus,
     change: Option<Change>,
+    /// The request, if its answer is observed.
+    observed: Option<Box<Parts>>,
 }
 
 /// A request that may change something.
@@ -61,7 +64,12 @@ where
             let key = self.key_of_get(&mut request, &Bytes::new());
             Change { requested_at: self.now(), began: self.note(&request, key.as_ref()), request }
         });
-        Pass { status, change }
+        let observed = self.observer(head).map(|_| {
+            let mut request = head_of(&head.method, &head.uri, &head.headers);
+            request.extensions = head.extensions.clone();
+            Box::new(request)
+        });
+        Pass { status, change, observed }
     }
 
     /// Takes the answer to a request that passed by the cache: what it changed is invalid now.
@@ -70,7 +78,7 @@ where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let Pass { status, change } = pass;
+        let Pass { status, change, observed } = pass;
         let (mut parts, body) = response.into_parts();
         if let Some(change) = change.filter(|change| self.policy.invalidates(&change.request, parts.status)) {
             let now = self.now();
@@ -92,7 +100,8 @@ where
             }
         }
         dated(&mut parts.headers, self.now());
-        let mut response = Response::from_parts(parts, CacheBody::passed(body));
+        let watch = observed.and_then(|request| self.watch(&request, None, Fetch::Bypass, &mut parts));
+        let mut response = Response::from_parts(parts, CacheBody::passed(Watched::new(body, watch)));
         announce(&mut response, status);
         response
     }

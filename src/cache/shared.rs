@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Replay,
+    Observer, Replay,
     purges::{Began, Purges},
 };
 use crate::{
@@ -67,6 +67,7 @@ pub(super) type Tagger = dyn Fn(&Parts, &response::Parts) -> Vec<Tag> + Send + S
 pub(super) struct Settings {
     pub(super) completeness: Arc<dyn Completeness>,
     pub(super) tags: Option<Arc<Tagger>>,
+    pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) max_body: usize,
     pub(super) max_variants: usize,
     pub(super) replay: Replay,
@@ -85,6 +86,7 @@ impl Default for Settings {
         Self {
             completeness: Arc::new(EndOfStream),
             tags: None,
+            observer: None,
             max_body: 8 << 20,
             max_variants: 100,
             replay: Replay::Instant,

@@ -10,6 +10,7 @@ use super::{
     CacheBody,
     fill::{Fill, Finished, Question},
     keep::passed,
+    observe::{Fetch, Watched},
 };
 use crate::{
     BoxError,
@@ -53,7 +54,9 @@ where
             (_, _) => {}
         }
         self.count_miss();
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
+        let watch = self.shared.watch(&self.client, Some(&self.slot.key), Fetch::StandIn, &mut parts);
+        let body = Watched::new(body, watch);
         let said = self.status(parts.status).with_detail("stand-in");
         self.let_go(false);
         Finished::Response(passed(parts, body, said))

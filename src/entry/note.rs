@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 /// A few bytes that somebody notes of an answer: kept with its entry, and seen by no client.
 ///
-/// It is written once, when the answer has ended. Until then all who share the answer while it passes hold it, unwritten. Clones
-/// are one note.
+/// It is written once, when the answer has ended. Until then all who share the answer while it passes hold it,
+/// unwritten. Clones are one note.
 #[derive(Clone)]
 pub struct Note(Arc<Inner>);
 
@@ -36,7 +36,8 @@ impl Note {
         Self(Arc::new(Inner { text: OnceLock::new(), waiting: Mutex::default() }))
     }
 
-    /// Writes it, and tells those who wait for that; `None`: there is nothing to be noted. Once written, it doesn't change.
+    /// Writes it, and tells those who wait for that; `None`: there is nothing to be noted. Once written, it doesn't
+    /// change.
     pub fn write(&self, text: Option<Bytes>) {
         let waiting = {
             let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,6 +13,7 @@ mod invalidation;
 mod leak;
 mod listing;
 mod mended;
+mod observer;
 mod overtaken;
 mod parts;
 mod purge;
