@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Usage;
+use super::{Said, Usage};
 
 /// The longest line that is read; longer ones say nothing of usage.
 const LONGEST: usize = 1024 * 1024;
@@ -16,6 +16,7 @@ pub(super) struct Events {
     /// Whether it is too long.
     skips: bool,
     usage: Option<Usage>,
+    said: Said,
     is_final: bool,
 }
 
@@ -27,6 +28,10 @@ struct Data<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "usageMetadata")]
     usage_metadata: Option<&'a RawValue>,
+    #[serde(borrow, default, alias = "modelVersion")]
+    model: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow, default)]
+    service_tier: Option<std::borrow::Cow<'a, str>>,
     // Anthropic's `message_start`, and OpenAI's `response.completed`.
     #[serde(borrow, default)]
     message: Option<Inner<'a>>,
@@ -34,15 +39,23 @@ struct Data<'a> {
     response: Option<Inner<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Inner<'a> {
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    model: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow, default)]
+    service_tier: Option<std::borrow::Cow<'a, str>>,
 }
 
 impl Events {
     pub(super) fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    pub(super) fn said(&self) -> &Said {
+        &self.said
     }
 
     pub(super) fn is_final(&self) -> bool {
@@ -86,17 +99,21 @@ impl Events {
             return;
         }
         let says = |word: &[u8]| data.windows(word.len()).any(|window| window == word);
-        if !says(b"\"usage") && !says(b"\"message_stop\"") {
+        let names_model = self.said.model.is_none() && says(b"\"model");
+        if !names_model && !says(b"\"usage") && !says(b"\"message_stop\"") {
             return;
         }
         let has_finished = says(b"\"finishReason\"");
         let Ok(data) = serde_json::from_slice::<Data<'_>>(data) else { return };
-        let inner = data.message.and_then(|inner| inner.usage).or_else(|| data.response.and_then(|inner| inner.usage));
-        for object in [inner, data.usage, data.usage_metadata].into_iter().flatten() {
+        let inner = data.message.or(data.response).unwrap_or_default();
+        for object in [inner.usage, data.usage, data.usage_metadata].into_iter().flatten() {
+            self.said.read_usage(object.get().as_bytes());
             if let Some(usage) = Usage::of_object(object.get().as_bytes()) {
                 self.usage.get_or_insert_default().merge(usage);
             }
         }
+        self.said.model(data.model.or(inner.model).as_deref());
+        self.said.service_tier(data.service_tier.or(inner.service_tier).as_deref());
         let last = ["message_stop", "response.completed", "response.incomplete"];
         // Gemini ends without a word, but says with its last usage why it stopped.
         let stopped = data.usage_metadata.is_some() && has_finished;

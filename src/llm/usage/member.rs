@@ -1,12 +1,12 @@
-//! [`Member`]: one member of a JSON object, found while the object passes.
+//! [`Members`]: some members of a JSON object, found while the object passes.
 
 /// The most that is kept of a member; larger ones are passed over.
 const LARGEST: usize = 64 * 1024;
 
-/// Finds a member of the outermost object by its name, and keeps nothing else.
+/// Finds members of the outermost object by their names, and keeps nothing else.
 #[derive(Debug)]
-pub(super) struct Member {
-    names: &'static [&'static str],
+pub(super) struct Members<const N: usize> {
+    names: [&'static str; N],
     depth: usize,
     in_string: bool,
     is_escaped: bool,
@@ -14,15 +14,15 @@ pub(super) struct Member {
     expects_name: bool,
     /// The name that is being read, as far as it can still be one of those wanted.
     name: Option<Vec<u8>>,
-    /// Whether the name that was read last is wanted.
-    is_wanted: bool,
+    /// Which of those wanted the name is that was read last.
+    wanted: Option<usize>,
     /// The value that is being read.
     value: Option<Vec<u8>>,
-    found: Option<Vec<u8>>,
+    found: [Option<Vec<u8>>; N],
 }
 
-impl Member {
-    pub(super) fn new(names: &'static [&'static str]) -> Self {
+impl<const N: usize> Members<N> {
+    pub(super) fn new(names: [&'static str; N]) -> Self {
         Self {
             names,
             depth: 0,
@@ -30,15 +30,16 @@ impl Member {
             is_escaped: false,
             expects_name: false,
             name: None,
-            is_wanted: false,
+            wanted: None,
             value: None,
-            found: None,
+            found: [const { None }; N],
         }
     }
 
-    /// The member's value, once it has passed whole: an object, as all that is wanted here are.
-    pub(super) fn value(&self) -> Option<&[u8]> {
-        self.found.as_deref()
+    /// The JSON of the member that was named in this place, once it has passed whole: an object or a string, as all that is wanted
+    /// here are.
+    pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
+        self.found[index].as_deref()
     }
 
     pub(super) fn read(&mut self, data: &[u8]) {
@@ -62,27 +63,37 @@ impl Member {
             b'"' => {
                 self.in_string = true;
                 self.name = (self.depth == 1 && self.expects_name).then(Vec::new);
+                if self.depth == 1 && !self.expects_name && self.wanted.is_some() {
+                    self.value = Some(vec![byte]);
+                }
             }
             b'{' | b'[' => {
                 self.depth += 1;
                 self.expects_name = self.depth == 1 && byte == b'{';
-                if self.depth == 2 && self.is_wanted && byte == b'{' {
+                if self.depth == 2 && self.wanted.is_some() && byte == b'{' {
                     self.value = Some(vec![byte]);
                 }
-                self.is_wanted &= self.depth > 1;
+                if self.depth < 2 {
+                    self.wanted = None;
+                }
             }
             b'}' | b']' => {
                 self.depth = self.depth.saturating_sub(1);
-                if self.depth == 1
-                    && let Some(value) = self.value.take()
-                {
-                    // The last of one name counts, as with most parsers.
-                    self.found = Some(value);
+                if self.depth == 1 {
+                    self.find();
                 }
             }
             b':' if self.depth == 1 => self.expects_name = false,
-            b',' if self.depth == 1 => (self.expects_name, self.is_wanted) = (true, false),
+            b',' if self.depth == 1 => (self.expects_name, self.wanted) = (true, None),
             _ => {}
+        }
+    }
+
+    /// A value has ended.
+    fn find(&mut self) {
+        if let (Some(value), Some(index)) = (self.value.take(), self.wanted) {
+            // The last of one name counts, as with most parsers.
+            self.found[index] = Some(value);
         }
     }
 
@@ -98,7 +109,9 @@ impl Member {
             b'"' => {
                 self.in_string = false;
                 if let Some(name) = self.name.take() {
-                    self.is_wanted = self.names.iter().any(|wanted| wanted.as_bytes() == name);
+                    self.wanted = self.names.iter().position(|wanted| wanted.as_bytes() == name);
+                } else if self.depth == 1 {
+                    self.find();
                 }
             }
             _ => {
