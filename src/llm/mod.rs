@@ -17,6 +17,7 @@
 mod endpoint;
 mod explain;
 mod fingerprint;
+mod price;
 mod retry;
 mod tokens;
 mod usage;
@@ -29,6 +30,7 @@ pub use self::{
     endpoint::{Endpoint, is_generation},
     explain::explain,
     fingerprint::{Fingerprint, Temperature},
+    price::{ModelPrice, NanoDollars, Prices},
     retry::{Classify, retry},
     tokens::Tokens,
     usage::{Reader as UsageReader, Usage},
