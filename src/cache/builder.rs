@@ -85,7 +85,8 @@ impl<St, F, P> Builder<St, F, P> {
         self
     }
 
-    /// Sets who hears how requests are answered, and reads what is fetched for them. Default: nobody.
+    /// Sets who hears how requests are answered, and reads what is fetched for them, such as
+    /// [`llm::Ledger`](crate::llm::Ledger). Default: nobody.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.settings.observer = Some(Arc::new(observer));
         self

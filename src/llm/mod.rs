@@ -12,11 +12,14 @@
 //! # let _ = (cache, retry);
 //! ```
 //!
+//! A [`Ledger`] counts what answers cost, and what the cache saves.
+//!
 //! [`retry`] is what stands between the cache and the provider.
 
 mod endpoint;
 mod explain;
 mod fingerprint;
+mod ledger;
 mod price;
 mod retry;
 mod tokens;
@@ -30,6 +33,7 @@ pub use self::{
     endpoint::{Endpoint, is_generation},
     explain::explain,
     fingerprint::{Fingerprint, Temperature},
+    ledger::{Account, Balance, Cost, Ledger, LedgerBuilder, Reason, Sums},
     price::{ModelPrice, NanoDollars, Prices},
     retry::{Classify, retry},
     tokens::Tokens,

@@ -111,7 +111,7 @@ fn endpoint(head: &request::Parts) -> Option<Endpoint> {
     Endpoint::of(path).or_else(|| Endpoint::of(std::str::from_utf8(&rate_limit::plain(path)).ok()?))
 }
 
-fn generates(head: &request::Parts) -> bool {
+pub(super) fn generates(head: &request::Parts) -> bool {
     head.method == Method::POST && endpoint(head).is_some()
 }
 

@@ -25,3 +25,5 @@ mod stacked;
 mod streams;
 mod under_cache;
 mod words;
+
+pub(crate) use self::stack::{quick, within};

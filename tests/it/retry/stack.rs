@@ -21,7 +21,7 @@ use crate::support::{Body, Origin, Refused, full, memory};
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// Three attempts without a bound, a millisecond apart.
-pub(super) fn quick() -> Builder {
+pub(crate) fn quick() -> Builder {
     RetryFallbackLayer::builder().backoff(Backoff::constant(Duration::from_millis(1))).no_budget().no_breaker()
 }
 
@@ -31,10 +31,10 @@ pub(super) fn http(clock: &ManualClock) -> CacheBuilder<Memory, RequestFingerpri
 }
 
 /// What a service inside two layers is sent.
-pub(super) type Inner = Request<ReplayBody<ReplayBody<Body>>>;
+pub(crate) type Inner = Request<ReplayBody<ReplayBody<Body>>>;
 
 /// An origin inside two layers, each of which wraps the body.
-pub(super) fn within(origin: &Origin) -> BoxCloneSyncService<Inner, Response<Body>, Refused> {
+pub(crate) fn within(origin: &Origin) -> BoxCloneSyncService<Inner, Response<Body>, Refused> {
     let origin = origin.clone();
     BoxCloneSyncService::new(service_fn(move |request: Inner| {
         let origin = origin.clone();
