@@ -14,6 +14,7 @@ use larder::{
         cache_status::{CacheStatus, Outcome},
         media_type,
     },
+    llm::{Cost, NanoDollars},
     policy::completeness::sse::BROKEN,
     rate_limit::{RateLimitStatus, Standing},
     retry::{Attempts, FallbackKind},
@@ -51,6 +52,7 @@ struct LogEntry {
     cache: Option<CacheStatus>,
     attempts: Option<Attempts>,
     limit: Option<RateLimitStatus>,
+    cost: Option<Cost>,
     is_event_stream: bool,
     bytes: u64,
     broken: bool,
@@ -62,6 +64,7 @@ pub(crate) fn logged<B>(response: Response<B>, line: Option<Line>) -> Response<L
         let cache = response.extensions().get().cloned();
         let attempts = response.extensions().get().copied();
         let limit = response.extensions().get().cloned();
+        let cost = Cost::of(&response).cloned();
         let is_event_stream = media_type::is_event_stream(response.headers());
         Box::new(LogEntry {
             line,
@@ -69,6 +72,7 @@ pub(crate) fn logged<B>(response: Response<B>, line: Option<Line>) -> Response<L
             cache,
             attempts,
             limit,
+            cost,
             is_event_stream,
             bytes: 0,
             broken: false,
@@ -111,7 +115,7 @@ impl<B: Body<Data = Bytes>> Body for Logged<B> {
 impl<B> PinnedDrop for Logged<B> {
     fn drop(self: Pin<&mut Self>) {
         let Some(entry) = self.project().entry.take() else { return };
-        let LogEntry { line, status, cache, attempts, limit, bytes, broken, .. } = *entry;
+        let LogEntry { line, status, cache, attempts, limit, cost, bytes, broken, .. } = *entry;
         let state = match &cache {
             Some(CacheStatus { outcome: Outcome::Hit, .. }) => "hit",
             Some(CacheStatus { collapsed: true, .. }) => "collapsed",
@@ -119,6 +123,8 @@ impl<B> PinnedDrop for Logged<B> {
             Some(CacheStatus { outcome: Outcome::Forward(reason), .. }) => reason.as_str(),
             Some(_) | None => "none",
         };
+        let dollars =
+            |amount: Option<NanoDollars>| amount.map_or_else(|| "unknown".to_owned(), |amount| amount.to_string());
         let limits = |which| limit.as_ref().and_then(|limit| names(limit, which));
         tracing::info!(
             target: "proxy",
@@ -131,6 +137,9 @@ impl<B> PinnedDrop for Logged<B> {
             limit = limit.as_ref().map(|limit| limit.outcome.as_str()),
             denied_by = limits(Standing::denies),
             would_deny = limits(Standing::would_deny),
+            model = cost.as_ref().and_then(Cost::model),
+            cost = cost.as_ref().map(|cost| dollars(cost.spent())),
+            saved = cost.as_ref().map(|cost| dollars(cost.saved())),
             bytes,
             time = format_args!("{:.3}ms", line.started.elapsed().as_secs_f64() * 1000.0),
             broken,

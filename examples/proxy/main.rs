@@ -21,6 +21,7 @@ mod forward;
 mod interim;
 mod limits;
 mod options;
+mod prices;
 mod problem;
 mod retry;
 mod server;
@@ -110,9 +111,12 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         Profile::Llm => {
             let policy = llm::policy(options.ttl, options.stale_while_revalidate, options.stale_if_error);
             let fingerprint = llm::Fingerprint::new().rest(http_fingerprint());
+            let prices = options.prices.clone().unwrap_or_else(llm::Prices::none);
+            let ledger = llm::Ledger::builder().prices(llm::Prices::builtin().with(prices)).fields(options.cost_fields);
             let cache = llm::layer(store, options.ttl)
                 .fingerprint(fingerprint)
                 .policy(policy)
+                .observer(ledger.try_build()?)
                 .max_body(options.max_body)
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;

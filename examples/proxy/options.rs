@@ -13,6 +13,7 @@ use http::{
     Uri,
     uri::{Authority, Scheme},
 };
+use larder::llm::Prices;
 
 use ipnet::IpNet;
 use larder::rate_limit::OnFailure;
@@ -21,6 +22,7 @@ use crate::{
     default_response::DefaultResponse,
     fallback::{self, FallbackUrl},
     limits::{self, FieldFlag, LimitFlag, LimitStore},
+    prices,
     stores::{self, StoreUrl},
 };
 
@@ -68,6 +70,15 @@ pub(crate) struct Options {
     /// string, or any other JSON, which is sent as such)
     #[arg(long, env = "LARDER_DEFAULT_RESPONSE", value_name = "FILE", value_parser = DefaultResponse::read)]
     pub(crate) default_response: Option<DefaultResponse>,
+
+    /// A JSON file with what tokens cost, in US dollars and in LiteLLM's schema, over the prices that larder knows; for what the
+    /// log says of costs and savings
+    #[arg(long, env = "LARDER_PRICES", value_name = "FILE", value_parser = prices::read)]
+    pub(crate) prices: Option<Prices>,
+
+    /// Say in answers what they saved, in the field `larder-saved`, and in `larder-cost` if they cost nothing
+    #[arg(long, env = "LARDER_COST_FIELDS", value_parser = BoolishValueParser::new())]
+    pub(crate) cost_fields: bool,
 
     /// What is cached: `http`, GET and HEAD as RFC 9111 has it for a shared cache; `llm`, besides that, POSTs to generation
     /// endpoints, by their body and per credential

@@ -7,6 +7,7 @@ mod bodies;
 mod command_line;
 mod connection;
 mod connections;
+mod cost;
 mod faults;
 mod file;
 mod fleet;
