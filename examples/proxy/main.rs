@@ -12,8 +12,11 @@
 //! 3. `larder::CacheLayer`: answers what is kept.
 //! 4. `larder::RetryFallbackLayer`, as `retry` sets it up: tries again what is worth it, and falls back if that doesn't help.
 //! 5. `forward`: sends the rest to the upstream, and makes a message of what it sends into one of the proxy's own.
+//!
+//! `admin` answers those who look after it, on a port of its own.
 
 mod access_log;
+mod admin;
 mod default_response;
 mod demo;
 mod fallback;
@@ -30,17 +33,20 @@ mod stores;
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Context as _;
-use http::{HeaderName, header::HOST};
+use bytes::Bytes;
+use http::{HeaderName, Request, header::HOST};
 use larder::{
-    CacheLayer,
-    fingerprint::{RequestFingerprint, Scope},
+    CacheLayer, RateLimitLayer,
+    fingerprint::{Fingerprint, RequestFingerprint, Scope, explain},
     llm,
-    policy::Rfc9111,
+    policy::{Policy, Rfc9111},
+    store::Store,
 };
 use tokio::runtime;
 use tracing_subscriber::EnvFilter;
 
 use self::{
+    admin::Admin,
     fallback::FallbackUrl,
     forward::Forward,
     options::{Options, Profile},
@@ -84,6 +90,23 @@ fn http_fingerprint() -> RequestFingerprint {
     RequestFingerprint::new().header(HOST).scope(scope)
 }
 
+/// Answers on the admin port, if there is one.
+fn show<St, F, P, C>(
+    admin: Option<Admin>,
+    stack: &Stack<St, F, P, C>,
+    fingerprint: impl Fingerprint,
+) -> anyhow::Result<()>
+where
+    St: Store,
+    F: Fingerprint,
+    P: Policy,
+{
+    let Some(admin) = admin else { return Ok(()) };
+    let limits = stack.limits.as_ref().map(RateLimitLayer::handle);
+    let explain = move |a: &Request<Bytes>, b: &Request<Bytes>| explain(&fingerprint, a, b);
+    admin.serve(stack.cache.handle(), stack.retry.handle(), limits, explain)
+}
+
 async fn serve(options: &Options) -> anyhow::Result<()> {
     let listener = server::bind(options.listen).with_context(|| {
         format!("--listen {} can't be bound; take another address, or port 0 for a free one", options.listen)
@@ -103,6 +126,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let limits =
         if shows_limit { vec![demo::LIMIT.parse().map_err(anyhow::Error::msg)?] } else { options.limit.clone() };
     let limits = limits::layer(&limits, options, &prefix)?;
+    let admin = admin::open(options)?;
     eprintln!("listening on http://{address}");
     if options.demo {
         println!("{}", demo::curl_lines(address, options.default_response.is_some(), shows_limit));
@@ -110,17 +134,19 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     match options.profile {
         Profile::Llm => {
             let policy = llm::policy(options.ttl, options.stale_while_revalidate, options.stale_if_error);
-            let fingerprint = llm::Fingerprint::new().rest(http_fingerprint());
+            let fingerprint = || llm::Fingerprint::new().rest(http_fingerprint());
             let prices = options.prices.clone().unwrap_or_else(llm::Prices::none);
             let ledger = llm::Ledger::builder().prices(llm::Prices::builtin().with(prices)).fields(options.cost_fields);
             let cache = llm::layer(store, options.ttl)
-                .fingerprint(fingerprint)
+                .fingerprint(fingerprint())
                 .policy(policy)
                 .observer(ledger.try_build()?)
                 .max_body(options.max_body)
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
-            server::run(listener, Stack { limits, cache, retry: retry::llm(options, &prefix)? }, forward).await
+            let stack = Stack { limits, cache, retry: retry::llm(options, &prefix)? };
+            show(admin, &stack, fingerprint())?;
+            server::run(listener, stack, forward).await
         }
         Profile::Http => {
             let policy = Rfc9111::shared()
@@ -132,7 +158,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .max_body(options.max_body)
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
-            server::run(listener, Stack { limits, cache, retry: retry::http(options, &prefix)? }, forward).await
+            let stack = Stack { limits, cache, retry: retry::http(options, &prefix)? };
+            show(admin, &stack, http_fingerprint())?;
+            server::run(listener, stack, forward).await
         }
     }
 }

@@ -19,6 +19,7 @@ use ipnet::IpNet;
 use larder::rate_limit::OnFailure;
 
 use crate::{
+    admin::{self, Token},
     default_response::DefaultResponse,
     fallback::{self, FallbackUrl},
     limits::{self, FieldFlag, LimitFlag, LimitStore},
@@ -171,6 +172,15 @@ pub(crate) struct Options {
     /// The field in which these proxies say it
     #[arg(long, env = "LARDER_FORWARDED_FIELD", value_enum, default_value_t = FieldFlag::XForwardedFor)]
     pub(crate) forwarded_field: FieldFlag,
+
+    /// Where to serve the admin API, apart from `--listen`: health, statistics, what is kept, purges, limits and metrics; without
+    /// `--admin-token` on a loopback address only, such as 127.0.0.1:9090
+    #[arg(long, env = "LARDER_ADMIN", value_name = "ADDR", value_parser = address)]
+    pub(crate) admin: Option<SocketAddr>,
+
+    /// The bearer token that the admin API takes; in the environment other users of the machine can't see it
+    #[arg(long, env = "LARDER_ADMIN_TOKEN", value_name = "TOKEN", value_parser = admin::token, hide_env_values = true)]
+    pub(crate) admin_token: Option<Token>,
 
     /// How many threads serve; the default is one for each core
     #[arg(long, env = "LARDER_THREADS", value_name = "N", default_value_t = cores(), value_parser = threads, hide_default_value = true)]

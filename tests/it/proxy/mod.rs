@@ -3,6 +3,7 @@
 //! The origin is scripted byte by byte, so that it can stall, lie and break off; most clients are raw sockets too. Needs Linux's
 //! `/proc` for what a process holds.
 
+mod admin;
 mod bodies;
 mod command_line;
 mod connection;
