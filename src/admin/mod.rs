@@ -6,7 +6,7 @@
 //! let (cache, retry) = (CacheLayer::new(Memory::new(64 << 20)), RetryFallbackLayer::new());
 //! let admin = admin::router(cache.handle())
 //!     .retry("upstream", retry.handle())
-//!     .token(&std::env::var("LARDER_ADMIN_TOKEN").unwrap_or_else(|_| "a long random secret".into()))
+//!     .token(&std::env::var("LARDER_ADMIN_TOKEN").unwrap_or_else(|_| "a-long-random-secret".into()))
 //!     .build();
 //! let app: axum::Router = axum::Router::new().nest("/admin", admin);
 //! # let _ = app;

@@ -41,11 +41,7 @@ async fn of_large_entries_the_beginning_alone_is_read() {
         store.put(&key("large", &number.to_string()), large).await.expect("put");
     }
     let sent = async || {
-        let info: String = match server.command(&["INFO", "stats"]).await {
-            redis::Value::BulkString(text) => String::from_utf8(text).expect("text"),
-            redis::Value::VerbatimString { text, .. } => text,
-            other => panic!("{other:?}"),
-        };
+        let info: String = redis::from_redis_value(server.command(&["INFO", "stats"]).await).expect("text");
         let line = info.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:")).expect("Redis says it");
         line.trim().parse::<u64>().expect("a number")
     };
