@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{Response, request::Parts, response};
 use http_body::{Body, Frame, SizeHint};
-use pin_project::{pin_project, pinned_drop};
+use pin_project::pin_project;
 
 use super::{body::Served, fill::Fill, shared::Shared};
 use crate::{BoxError, entry::Note, key::Key};
@@ -123,7 +123,7 @@ impl<St, F, P> Shared<St, F, P> {
         let observer = self.observer(request)?;
         let note = Note::open();
         let reading = observer.fetched(&Observed { request, key }, how, response, &note)?;
-        Some(Watch { reading: Arc::new(Mutex::new(Some(reading))), note })
+        Some(Watch::new(reading, note))
     }
 }
 
@@ -143,35 +143,57 @@ impl<St, F, P> Fill<St, F, P> {
     }
 }
 
-/// Shared by a body and by who keeps it: whichever sees the end first writes the note.
+/// Shared by a body and by who keeps it: whichever sees the end first writes the note. If neither does before both are gone, the
+/// body was not read to its end.
 #[derive(Clone)]
 pub(super) struct Watch {
-    reading: Arc<Mutex<Option<Box<dyn Reading>>>>,
+    watching: Arc<Mutex<Watching>>,
+    note: Note,
+}
+
+struct Watching {
+    /// Until the end.
+    reading: Option<Box<dyn Reading>>,
     note: Note,
 }
 
 impl Watch {
+    fn new(reading: Box<dyn Reading>, note: Note) -> Self {
+        Self { watching: Arc::new(Mutex::new(Watching { reading: Some(reading), note: note.clone() })), note }
+    }
+
     /// The note that it writes.
     pub(super) fn note(&self) -> Note {
         self.note.clone()
     }
 
     pub(super) fn end(&self, is_whole: bool) {
-        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(reading) = reading {
-            self.note.write(reading.end(is_whole));
-        }
+        self.watching.lock().unwrap_or_else(PoisonError::into_inner).end(is_whole);
     }
 
     fn read(&self, data: &[u8]) {
-        if let Some(reading) = &mut *self.reading.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(reading) = &mut self.watching.lock().unwrap_or_else(PoisonError::into_inner).reading {
             reading.read(data);
         }
     }
 }
 
+impl Watching {
+    fn end(&mut self, is_whole: bool) {
+        if let Some(reading) = self.reading.take() {
+            self.note.write(reading.end(is_whole));
+        }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
+
 /// A body that is watched, if anybody wants to.
-#[pin_project(PinnedDrop)]
+#[pin_project]
 pub(super) struct Watched<B> {
     #[pin]
     body: B,
@@ -235,14 +257,5 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-#[pinned_drop]
-impl<B> PinnedDrop for Watched<B> {
-    fn drop(self: Pin<&mut Self>) {
-        if let Some(watch) = &self.watch {
-            watch.end(false);
-        }
     }
 }

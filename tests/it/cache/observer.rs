@@ -13,7 +13,7 @@ use tower::Layer as _;
 
 use super::{SECOND, http};
 use crate::support::{
-    Origin, ask, begun, channel, data, empty, field, full, get, post, read, reply, request, settle, text,
+    Origin, ask, begun, channel, data, empty, field, full, get, pieces, post, read, reply, request, settle, text,
 };
 
 const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60, stale-while-revalidate=30, stale-if-error=300")];
@@ -190,5 +190,38 @@ async fn a_body_that_broke_off_or_was_left_is_not_whole() {
             }
             assert_eq!(ear.heard(), ["Miss for ann, key: true", "1 ended, whole: false"], "{control} {leaves}");
         }
+    }
+}
+
+/// A server stops reading when it has sent what Content-Length says, and so does hyper's.
+#[tokio::test]
+async fn a_body_that_is_read_by_its_length_is_noted_before_it_is_kept() {
+    let (clock, ear) = (ManualClock::default(), Ear::default());
+    let fields = &[("cache-control", "max-age=60"), ("content-length", "2")];
+    let origin = Origin::replies(|_| reply(200, fields, pieces(["12"])));
+    let cache = http(&clock).observer(ear.clone()).build().layer(origin);
+    let mut answer = ask(&cache, asks("ann")).await;
+    assert_eq!(data(&mut answer).await, "12");
+    drop(answer);
+    text(ask(&cache, asks("bob")).await).await;
+    let heard = ["Miss for ann, key: true", "12 ended, whole: true", "Hit for bob: Some(b\"12\")"];
+    assert_eq!(ear.heard(), heard);
+}
+
+#[tokio::test]
+async fn an_answer_that_the_origin_confirms_keeps_its_note() {
+    let (clock, ear) = (ManualClock::default(), Ear::default());
+    let fields = &[("cache-control", "max-age=60"), ("etag", "\"e\"")];
+    let origin = Origin::replies(|number| match number {
+        0 => reply(200, fields, full("x")),
+        _ => reply(304, fields, empty()),
+    });
+    let cache = http(&clock).observer(ear.clone()).build().layer(origin);
+    text(ask(&cache, asks("ann")).await).await;
+    clock.advance(70 * SECOND);
+    for expected in ["Confirmed for bob: Some(b\"x\")", "Hit for bob: Some(b\"x\")"] {
+        ear.heard();
+        text(ask(&cache, asks("bob")).await).await;
+        assert_eq!(ear.heard(), [expected]);
     }
 }
