@@ -103,9 +103,11 @@ impl Local {
     pub(crate) fn correct(&self, corrections: &[Correction]) {
         for Correction { policy, subject, bucket, charged, real, .. } in corrections {
             let hash = self.0.hash(policy, subject);
-            if let Some(mut counter) = lock(self.0.shard(hash)).get_mut(&KeyRef { policy, subject, hash }) {
+            let key = KeyRef { policy, subject, hash };
+            // Also of one that nothing was charged to: what was reserved may have been nothing.
+            with_counter(&mut lock(self.0.shard(hash)), &key, |counter| {
                 counter.correct(policy.law(), *bucket, *charged, *real, self.0.now());
-            }
+            });
         }
     }
 }
@@ -120,7 +122,7 @@ fn take(
 ) -> Taken {
     let mut is_denied = false;
     for (index, (charge, (place, hash))) in charges.iter().zip(places).enumerate() {
-        let standing = with_counter(&mut shards[*place], charge, *hash, |counter| {
+        let standing = with_counter(&mut shards[*place], &KeyRef::of(charge, *hash), |counter| {
             let (law, amount) = (charge.policy.law(), charge.allowance());
             let bucket = counter.advance(law, now);
             let room = counter.room(law, amount, charge.price(), bucket, now);
@@ -139,7 +141,7 @@ fn take(
         // In the opposite order, as two may have charged one counter.
         for (charge, ((place, hash), standing)) in charges.iter().zip(places.iter().zip(&mut standings)).rev() {
             if standing.room == Room::Now && charge.price() > 0 {
-                with_counter(&mut shards[*place], charge, *hash, |counter| {
+                with_counter(&mut shards[*place], &KeyRef::of(charge, *hash), |counter| {
                     let (law, amount) = (charge.policy.law(), charge.allowance());
                     counter.correct(law, standing.bucket, charge.price(), 0, now);
                     let figures = counter.figures(law, amount, standing.bucket, now);
@@ -152,24 +154,22 @@ fn take(
     Taken::new(standings)
 }
 
-fn with_counter<T>(shard: &mut Shard, charge: &Charge, hash: u64, act: impl FnOnce(&mut Counter) -> T) -> T {
-    let (policy, subject) = (&charge.policy, &charge.subject);
-    let key = KeyRef { policy, subject, hash };
-    if let Some(mut counter) = shard.get_mut(&key) {
+fn with_counter<T>(shard: &mut Shard, key: &KeyRef<'_>, act: impl FnOnce(&mut Counter) -> T) -> T {
+    if let Some(mut counter) = shard.get_mut(key) {
         return act(&mut counter);
     }
     let mut counter = Counter::default();
     let done = act(&mut counter);
     // Nobody who only looked, or was denied, takes another's place.
     if !counter.is_empty() {
-        shard.insert(Key { policy: policy.clone(), subject: subject.clone(), hash }, counter);
+        shard.insert(key.to_key(), counter);
     }
     done
 }
 
 /// Nobody who was denied elsewhere takes another's place, either.
 fn forget_if_empty(shard: &mut Shard, charge: &Charge, hash: u64) {
-    let key = KeyRef { policy: &charge.policy, subject: &charge.subject, hash };
+    let key = KeyRef::of(charge, hash);
     if shard.peek(&key).is_some_and(Counter::is_empty) {
         shard.remove(&key);
     }
@@ -280,6 +280,16 @@ struct KeyRef<'a> {
     policy: &'a Policy,
     subject: &'a Subject,
     hash: u64,
+}
+
+impl<'a> KeyRef<'a> {
+    fn of(charge: &'a Charge, hash: u64) -> Self {
+        Self { policy: &charge.policy, subject: &charge.subject, hash }
+    }
+
+    fn to_key(&self) -> Key {
+        Key { policy: self.policy.clone(), subject: self.subject.clone(), hash: self.hash }
+    }
 }
 
 impl Hash for Key {
