@@ -151,8 +151,8 @@ impl Client {
         self.0.response_timeout
     }
 
-    /// The same, for what must not be done twice: a Cluster's connections ask again by themselves if one breaks, or is slow, though
-    /// what they asked for may have been done.
+    /// The same, for what must not be done twice: a Cluster's connections ask again by themselves if one breaks, though what they
+    /// asked for may have been done.
     pub(crate) fn once(&self) -> Self {
         Self(self.0.once.as_ref().unwrap_or(&self.0).clone())
     }

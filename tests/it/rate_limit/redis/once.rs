@@ -26,7 +26,7 @@ struct Site {
 enum Breaks {
     /// The connection.
     Connection,
-    /// The client's own patience: it gives up the connection by itself.
+    /// The client's own patience: it gives up the call by itself.
     Patience,
 }
 
