@@ -5,6 +5,7 @@ mod entries;
 mod explain;
 mod figures;
 mod health;
+mod monitoring;
 mod purge;
 
 use std::{net::SocketAddr, time::Duration};
