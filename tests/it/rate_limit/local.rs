@@ -236,6 +236,17 @@ async fn a_correction_of_what_nobody_charged_changes_nothing() {
     assert_eq!((standing.used, standing.reset), (1, Duration::from_secs(62)), "a bucket to come was never charged");
 }
 
+/// As a meter has it that can't tell before the answer has come.
+#[tokio::test(start_paused = true)]
+async fn a_first_request_that_was_charged_nothing_is_settled_too() {
+    for algorithm in ALGORITHMS {
+        let (local, policy) = (Local::new(), policy("rpm", Quota::per_minute(9).algorithm(algorithm)));
+        let bucket = take(&local, &[charge(&policy, 0)]).standings[0].bucket;
+        local.settle_now(&[Correction::new(&charge(&policy, 0), bucket, 7)]);
+        assert_eq!(used(&local, [&policy]), [7], "{algorithm:?}");
+    }
+}
+
 /// Else whoever asks for others' names could have those forgotten who are limited.
 #[tokio::test(start_paused = true)]
 async fn nobody_is_remembered_who_only_looks_or_is_denied() {
