@@ -104,10 +104,14 @@ impl Local {
         for Correction { policy, subject, bucket, charged, real, .. } in corrections {
             let hash = self.0.hash(policy, subject);
             let key = KeyRef { policy, subject, hash };
-            // Also of one that nothing was charged to: what was reserved may have been nothing.
-            with_counter(&mut lock(self.0.shard(hash)), &key, |counter| {
-                counter.correct(policy.law(), *bucket, *charged, *real, self.0.now());
-            });
+            let mut shard = lock(self.0.shard(hash));
+            let correct = |counter: &mut Counter| counter.correct(policy.law(), *bucket, *charged, *real, self.0.now());
+            // Who was charged nothing at first isn't known yet; who was charged something is, or was forgotten.
+            if *charged == 0 {
+                with_counter(&mut shard, &key, correct);
+            } else if let Some(mut counter) = shard.get_mut(&key) {
+                correct(&mut counter);
+            }
         }
     }
 }
