@@ -120,6 +120,7 @@ pub mod header;
 pub mod key;
 pub mod llm;
 pub mod policy;
+mod problem;
 pub mod rate_limit;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]

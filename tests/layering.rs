@@ -7,7 +7,7 @@ use std::{
 
 /// Lowest first; modules of one rank never import each other, but for those of rank 0.
 const RANKS: &[&[&str]] = &[
-    &["error", "clock", "key", "tag", "header", "entry", "body", "breaker"],
+    &["error", "clock", "key", "tag", "header", "entry", "body", "breaker", "problem"],
     &["fingerprint", "policy", "redis"],
     &["store"],
     &["coalesce", "stats"],

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
-};
+use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::{Outcome, RateLimitStatus, Room, Standing};
-use crate::header::{delta_seconds, retry_after};
+use crate::{
+    header::delta_seconds,
+    problem::{self, ErrorMember},
+};
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
@@ -54,14 +54,6 @@ struct Body<'a> {
     error: Option<ErrorMember<'a>>,
 }
 
-/// What the clients of LLM providers read.
-#[derive(Serialize)]
-struct ErrorMember<'a> {
-    message: &'a str,
-    r#type: &'static str,
-    code: &'static str,
-}
-
 impl Problem {
     /// The members above.
     pub const fn new() -> Self {
@@ -100,15 +92,7 @@ impl Problem {
             retry_after: retry_after.map(delta_seconds::round_up),
             error,
         };
-        let mut response = Response::new(Bytes::from(serde_json::to_vec(&body).unwrap_or_default()));
-        *response.status_mut() = code;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(time) = retry_after {
-            headers.insert(RETRY_AFTER, retry_after::format(time));
-        }
-        response
+        problem::response(code, &body, retry_after)
     }
 }
 

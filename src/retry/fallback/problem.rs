@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Response,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
-};
+use http::Response;
 use serde::Serialize;
 
 use crate::{
-    header::retry_after,
+    problem::{self, ErrorMember},
     retry::{Cause, Failure, FailureKind},
 };
 
@@ -68,16 +65,7 @@ impl Problem {
             suggestions: suggestions(failure),
             error,
         };
-        let body = serde_json::to_vec(&body).unwrap_or_default();
-        let mut response = Response::new(Bytes::from(body));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(time) = failure.retry_after {
-            headers.insert(RETRY_AFTER, retry_after::format(time));
-        }
-        response
+        problem::response(status, &body, failure.retry_after)
     }
 }
 
@@ -94,14 +82,7 @@ struct Body {
     retry_after_ms: Option<u64>,
     suggestions: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorMember>,
-}
-
-#[derive(Serialize)]
-struct ErrorMember {
-    message: &'static str,
-    r#type: &'static str,
-    code: &'static str,
+    error: Option<ErrorMember<'static>>,
 }
 
 fn detail(failure: &Failure) -> &'static str {
@@ -169,7 +150,10 @@ fn in_words(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
+    use http::{
+        StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    };
     use serde_json::{Value, json};
 
     use super::*;
