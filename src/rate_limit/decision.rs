@@ -2,7 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Policy, Subject, quota::MOST, window::Law};
+use super::{
+    Policy, Subject,
+    quota::MOST,
+    window::{Figures, Law},
+};
 
 /// What a request asks of one limit.
 #[derive(Clone, Debug)]
@@ -106,6 +110,11 @@ impl Standing {
         let (amount, is_shadow) = (charge.amount, charge.policy.is_shadow());
         let (used, refill, reset) = (0, Duration::ZERO, Duration::ZERO);
         Self { index, amount, used, room, refill, reset, bucket, is_shadow }
+    }
+
+    /// Takes over what a counter says.
+    pub(super) fn tell(&mut self, Figures { used, refill, reset }: Figures) {
+        (self.used, self.refill, self.reset) = (used, refill, reset);
     }
 
     /// How much is left.

@@ -36,9 +36,8 @@ impl<L: Limiter> Handle<L> {
     ///
     /// If the limiter does not answer.
     pub async fn standings(&self, head: &Parts) -> Result<Vec<(Policy, Standing)>, LimiterError> {
-        let mut charges = self.0.charges(head);
-        charges.iter_mut().for_each(|(_, charge)| charge.cost = 0);
-        let charges: Vec<_> = charges.into_iter().map(|(_, charge)| charge).collect();
+        let (_, mut charges) = self.0.charges(head);
+        charges.iter_mut().for_each(|charge| charge.cost = 0);
         if charges.is_empty() {
             return Ok(Vec::new());
         }

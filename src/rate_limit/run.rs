@@ -43,7 +43,7 @@ where
     Res::Error: Into<BoxError>,
 {
     let (head, body) = request.into_parts();
-    let (places, mut charges): (Vec<usize>, Vec<Charge>) = shared.charges(&head).into_iter().unzip();
+    let (places, mut charges) = shared.charges(&head);
     if charges.is_empty() {
         shared.stats.unlimited.increment();
         let answer = ready.call(Request::from_parts(head, ReplayBody::new(body))).await;
@@ -90,8 +90,9 @@ where
         response.extensions_mut().insert(status);
         return Ok(response);
     }
+    // What a meter told is corrected when the request has ended.
     let is_charged = |standing: &&Standing| {
-        standing.room == Room::Now && places.get(standing.index).is_some_and(|place| shared.is_metered(*place))
+        standing.room == Room::Now && places.get(standing.index).is_some_and(|place| meter_of(*place).is_some())
     };
     let unknown = Unknown::new(&shared.stats, standings.iter().filter(is_charged).count());
     let response = ready.call(Request::from_parts(head, body)).await?;

@@ -7,7 +7,7 @@ use quick_cache::sync::Cache;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Charge, Fields, Limiter, OnFailure, Outcome, Problem, Room, Subject, SubjectOf, Taken, Unit, limit::Prepared,
+    Charge, Fields, Limiter, OnFailure, Outcome, Problem, Room, Subject, SubjectOf, Taken, limit::Prepared,
     limiter::Local, line::Lines, stats::Stats,
 };
 use crate::{
@@ -70,21 +70,23 @@ impl Decided {
 }
 
 impl<L: Limiter> Shared<L> {
-    /// What a request is charged to, each with the limit's place; of what a meter tells, nothing yet.
-    pub(super) fn charges(&self, head: &Parts) -> Vec<(usize, Charge)> {
-        let mut charges = Vec::with_capacity(self.limits.len());
+    /// What a request is charged to, and the place of each limit; of what a meter tells, nothing yet.
+    pub(super) fn charges(&self, head: &Parts) -> (Vec<usize>, Vec<Charge>) {
+        let most = self.limits.len();
+        let (mut places, mut charges) = (Vec::with_capacity(most), Vec::with_capacity(most));
         for (place, limit) in self.limits.iter().enumerate() {
             let Some((subject, amount)) = limit.applies(head) else { continue };
             let mut charge = Charge::new(limit.policy.clone(), subject, u64::from(limit.meter.is_none()));
             charge.amount = amount;
-            charges.push((place, charge));
+            places.push(place);
+            charges.push(charge);
         }
         if let Some(group) =
             self.settings.group.as_ref().filter(|_| !charges.is_empty()).and_then(|group| group.subject(head))
         {
-            charges.iter_mut().for_each(|(_, charge)| charge.group = Some(group.clone()));
+            charges.iter_mut().for_each(|charge| charge.group = Some(group.clone()));
         }
-        charges
+        (places, charges)
     }
 
     /// Asks the limiter; if it doesn't answer, does as is set.
@@ -182,12 +184,5 @@ impl<L: Limiter> Shared<L> {
                 policy.allowed.increment();
             }
         }
-    }
-
-    /// Whether a charge is corrected when the request has ended.
-    pub(super) fn is_metered(&self, place: usize) -> bool {
-        self.limits.get(place).is_some_and(|limit| {
-            limit.meter.is_some() && !matches!(limit.policy.quota().unit(), Unit::Requests | Unit::Concurrent)
-        })
     }
 }

@@ -133,9 +133,8 @@ fn take(
             if room == Room::Now {
                 counter.charge(bucket, charge.price());
             }
-            let figures = counter.figures(law, amount, bucket, now);
             let mut standing = Standing::new(index, charge, room, bucket);
-            (standing.used, standing.refill, standing.reset) = (figures.used, figures.refill, figures.reset);
+            standing.tell(counter.figures(law, amount, bucket, now));
             standing
         });
         is_denied |= standing.denies();
@@ -148,8 +147,7 @@ fn take(
                 with_counter(&mut shards[*place], &KeyRef::of(charge, *hash), |counter| {
                     let (law, amount) = (charge.policy.law(), charge.allowance());
                     counter.correct(law, standing.bucket, charge.price(), 0, now);
-                    let figures = counter.figures(law, amount, standing.bucket, now);
-                    (standing.used, standing.refill, standing.reset) = (figures.used, figures.refill, figures.reset);
+                    standing.tell(counter.figures(law, amount, standing.bucket, now));
                 });
                 forget_if_empty(&mut shards[*place], charge, *hash);
             }

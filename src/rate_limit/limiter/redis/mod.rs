@@ -120,24 +120,22 @@ impl Redis {
     async fn take_slots(&self, charges: &[Charge], keys: &[String]) -> Result<Taken, LimiterError> {
         let name = slot::name();
         // Made before it is taken: if nobody waits for the answer, it is given back all the same.
-        let slots =
-            keys.iter().zip(charges).filter(|(_, charge)| charge.policy.law() == Law::Slots && charge.price() > 0);
-        let slots: Vec<_> = slots.map(|(key, charge)| (slot::Asked::new(self, key, &name), charge)).collect();
+        let slots = keys.iter().zip(charges).enumerate();
+        let slots = slots.filter(|(_, (_, charge))| charge.policy.law() == Law::Slots && charge.price() > 0);
+        let slots: Vec<_> = slots.map(|(index, (key, _))| (index, slot::Asked::new(self, key, &name))).collect();
         let answer = match self.ask(charges, keys, 1, &name).await {
             // It was not asked for.
             Err(error) if error.is_refused() => {
-                slots.into_iter().for_each(|(slot, _)| slot.forget());
+                slots.into_iter().for_each(|(_, slot)| slot.forget());
                 return Err(error);
             }
             answer => answer?,
         };
         let mut taken = answer.share(0, charges);
-        for (slot, charge) in slots {
-            let is_taken = taken.standings.iter().any(|standing| {
-                charges.get(standing.index).is_some_and(|other| std::ptr::eq(other, charge))
-                    && standing.room == Room::Now
-            });
-            if is_taken && taken.is_allowed() {
+        let is_allowed = taken.is_allowed();
+        for (index, slot) in slots {
+            // All charges have a standing, in their order.
+            if is_allowed && taken.standings.get(index).is_some_and(|standing| standing.room == Room::Now) {
                 slot.keep().into_iter().for_each(|slot| taken.slots.push(slot));
             } else {
                 slot.forget();
