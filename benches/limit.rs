@@ -8,6 +8,7 @@
 //! that has other things to do, too.
 
 mod server;
+mod turns;
 
 use std::{
     convert::Infallible,
@@ -16,7 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -27,50 +28,20 @@ use larder::{
     rate_limit::{Fields, Limit, Quota, Subject, limiter::Redis},
     redis::Client,
 };
-use tokio::{runtime::Runtime, task::JoinSet};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use self::server::Server;
+use self::{
+    server::Server,
+    turns::{TURNS, median, rate, runtimes},
+};
 
 const SCRIPT: &str = include_str!("../src/rate_limit/limiter/redis/take.lua");
 
 /// How many subjects take turns.
 const SUBJECTS: usize = 256;
 
-/// How long each of those that are compared has its turn, and how many turns.
-const TURN: Duration = Duration::from_millis(200);
-const TURNS: usize = 15;
-
 /// So much that nobody is ever denied.
 const MUCH: u64 = 1 << 40;
-
-/// How often `call` came to its end within a turn, from so many callers at once, in calls a second.
-async fn rate<F, Fut>(callers: usize, call: F) -> f64
-where
-    F: Fn(usize) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output = ()> + Send,
-{
-    let mut calling = JoinSet::new();
-    let begun = Instant::now();
-    for caller in 0..callers {
-        let call = call.clone();
-        calling.spawn(async move {
-            let mut done = 0;
-            while begun.elapsed() < TURN {
-                call(caller * 7 + done).await;
-                done += 1;
-            }
-            done
-        });
-    }
-    let done: usize = calling.join_all().await.into_iter().sum();
-    done as f64 / begun.elapsed().as_secs_f64()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
 
 /// Bare calls and decisions take turns; the medians of both rates and of their ratio.
 async fn decisions(server: &Server, limits: usize, subjects: usize, callers: usize, fields: Fields) -> [f64; 3] {
@@ -134,13 +105,6 @@ async fn decisions(server: &Server, limits: usize, subjects: usize, callers: usi
     }
     assert!(served.load(Ordering::Relaxed) > 0);
     [calls, decided, ratios].map(median)
-}
-
-fn runtimes() -> [(&'static str, Runtime); 2] {
-    use tokio::runtime::Builder;
-    let one = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let two = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    [("1", one), ("2", two)]
 }
 
 fn main() {

@@ -8,6 +8,7 @@
 //! that has other things to do, too.
 
 mod server;
+mod turns;
 
 use std::{
     convert::Infallible,
@@ -31,16 +32,14 @@ use larder::{
     store::{self, BoxStore, Memory, Redis, Store, Tiered, Usage},
     tag::Selector,
 };
-use tokio::{runtime::Runtime, task::JoinSet};
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
-use self::server::Server;
+use self::{
+    server::Server,
+    turns::{TURN, TURNS, median, rate, runtimes},
+};
 
 const KEYS: usize = 64;
-
-/// How long each of those that are compared has its turn, and how many turns.
-const TURN: Duration = Duration::from_millis(200);
-const TURNS: usize = 15;
 
 /// A store that never has anything.
 struct Nothing;
@@ -103,34 +102,6 @@ fn origin(
 }
 
 type B = larder::body::ReplayBody<Empty<Bytes>>;
-
-/// How often `call` came to its end within a turn, from so many callers at once, in calls a second.
-async fn rate<F, Fut>(callers: usize, call: F) -> f64
-where
-    F: Fn(usize) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output = ()> + Send,
-{
-    let mut calling = JoinSet::new();
-    let begun = Instant::now();
-    for caller in 0..callers {
-        let call = call.clone();
-        calling.spawn(async move {
-            let mut done = 0;
-            while begun.elapsed() < TURN {
-                call(caller * 7 + done).await;
-                done += 1;
-            }
-            done
-        });
-    }
-    let done: usize = calling.join_all().await.into_iter().sum();
-    done as f64 / begun.elapsed().as_secs_f64()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
 
 /// Bare GETs and hits take turns; the medians of both rates and of their ratio.
 async fn hits(server: &Server, body: Bytes, compression: Compression, callers: usize) -> [f64; 3] {
@@ -219,13 +190,6 @@ async fn dead(url: &str) -> Redis {
     }
     assert!(store.tiers().iter().all(|tier| tier.opened > 0), "its breaker is open");
     store
-}
-
-fn runtimes() -> [(&'static str, Runtime); 2] {
-    use tokio::runtime::Builder;
-    let one = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let two = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    [("1", one), ("2", two)]
 }
 
 fn main() {
