@@ -6,13 +6,12 @@ use super::{
     llm::{CHAT, QUESTION, answer},
     message::{get, post_json, response},
     origin::Origin,
-    process::{Ended, Proxy, run},
+    process::{Bad, Ended, Proxy, assert_refused, run},
 };
 
 const GOOD: [&str; 2] = ["--upstream=http://127.0.0.1:9", "--listen=127.0.0.1:0"];
 
-/// Flag, variable, bad values, and what the message is to say that it takes.
-const BAD: [(&str, &str, &[&str], &str); 11] = [
+const BAD: [Bad<'_>; 11] = [
     (
         "--upstream",
         "LARDER_UPSTREAM",
@@ -66,22 +65,7 @@ const BAD: [(&str, &str, &[&str], &str); 11] = [
 
 #[tokio::test]
 async fn a_bad_value_ends_the_program_with_the_flags_name_and_what_it_takes() {
-    let mut wrong = Vec::new();
-    for (flag, variable, values, takes) in BAD {
-        let others: Vec<_> = GOOD.into_iter().filter(|other| !other.starts_with(flag)).collect();
-        for value in values {
-            let joined = format!("{flag}={value}");
-            let args: Vec<_> = others.iter().copied().chain([joined.as_str()]).collect();
-            let by_flag = run(&args, &[]).await;
-            let by_variable = run(&others, &[(variable, value)]).await;
-            for (how, Ended { code, errors, .. }) in [(flag, by_flag), (variable, by_variable)] {
-                if code != Some(2) || !errors.contains(flag) || !errors.contains(takes) || errors.contains("panicked") {
-                    wrong.push(format!("{how} {value:?}: {code:?}, {errors}"));
-                }
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_refused(&BAD, &GOOD, None).await;
 }
 
 #[tokio::test]

@@ -136,6 +136,31 @@ pub(super) async fn run(args: &[&str], environment: &[(&str, &str)]) -> Ended {
     ended
 }
 
+/// A flag, its variable, bad values, and what the message is to say that it takes.
+pub(super) type Bad<'a> = (&'a str, &'a str, &'a [&'a str], &'a str);
+
+/// Each bad value, given by its flag and by its variable, has to end the program with the flag's name and what that takes, and with
+/// nothing of the secret; `good` is what it would serve with.
+pub(super) async fn assert_refused(bad: &[Bad<'_>], good: &[&str], secret: Option<&str>) {
+    let mut wrong = Vec::new();
+    for (flag, variable, values, takes) in bad {
+        let others: Vec<_> = good.iter().copied().filter(|other| !other.starts_with(flag)).collect();
+        for value in *values {
+            let joined = format!("{flag}={value}");
+            let args: Vec<_> = others.iter().copied().chain([joined.as_str()]).collect();
+            let by_flag = run(&args, &[]).await;
+            let by_variable = run(&others, &[(variable, value)]).await;
+            for (how, Ended { code, errors, .. }) in [(flag, by_flag), (variable, by_variable)] {
+                let says = errors.contains(flag) && errors.contains(takes) && !errors.contains("panicked");
+                if code != Some(2) || !says || secret.is_some_and(|secret| errors.contains(secret)) {
+                    wrong.push(format!("{how} {value:?}: {code:?}, {errors}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// What is left of a program; it has no code if it had to be killed.
 #[derive(Debug, Default)]
 pub(super) struct Ended {

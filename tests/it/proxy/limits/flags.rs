@@ -5,8 +5,7 @@ use super::*;
 const GOOD: [&str; 2] = ["--upstream=http://127.0.0.1:9", "--listen=127.0.0.1:0"];
 const SECRET: &str = "s3cret";
 
-/// Flag, variable, bad values, and what the message is to say that it takes.
-const BAD: [(&str, &str, &[&str], &str); 6] = [
+const BAD: [Bad<'_>; 6] = [
     (
         "--limit",
         "LARDER_LIMIT",
@@ -37,22 +36,7 @@ const BAD: [(&str, &str, &[&str], &str); 6] = [
 
 #[tokio::test]
 async fn a_bad_value_is_said_with_its_flag_and_what_it_takes_and_nothing_secret() {
-    let mut wrong = Vec::new();
-    for (flag, variable, values, takes) in BAD {
-        for value in values {
-            let joined = format!("{flag}={value}");
-            let args: Vec<_> = GOOD.into_iter().chain([joined.as_str()]).collect();
-            let by_flag = run(&args, &[]).await;
-            let by_variable = run(&GOOD, &[(variable, value)]).await;
-            for (how, Ended { code, errors, .. }) in [(flag, by_flag), (variable, by_variable)] {
-                let says = errors.contains(flag) && errors.contains(takes) && !errors.contains("panicked");
-                if code != Some(2) || !says || errors.contains(SECRET) {
-                    wrong.push(format!("{how} {value:?}: {code:?}, {errors}"));
-                }
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_refused(&BAD, &GOOD, Some(SECRET)).await;
 }
 
 #[tokio::test]

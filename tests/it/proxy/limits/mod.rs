@@ -12,7 +12,7 @@ use super::{
     llm::{CHAT, QUESTION, answer},
     message::{Message, chunk, get, post_json, request, response},
     origin::{Origin, nowhere},
-    process::{Ended, Proxy, run},
+    process::{Bad, Ended, Proxy, assert_refused, run},
     within,
 };
 

@@ -4,7 +4,7 @@ use super::{
     super::{
         llm::answer,
         message::get,
-        process::{Ended, run},
+        process::{Bad, Ended, assert_refused, run},
     },
     *,
 };
@@ -12,8 +12,7 @@ use super::{
 const GOOD: [&str; 2] = ["--upstream=http://127.0.0.1:9/v1", "--listen=127.0.0.1:0"];
 const SECRET: &str = "s3cret";
 
-/// Flag, variable, bad values, and what the message is to say that it takes.
-const BAD: [(&str, &str, &[&str], &str); 4] = [
+const BAD: [Bad<'_>; 4] = [
     ("--retries", "LARDER_RETRIES", &["", "-1", "101", "many", "1.5", "99999999999"], "0, for none, to 100"),
     ("--attempt-timeout", "LARDER_ATTEMPT_TIMEOUT", &["", "0s", "none", "-1s", "10"], "above zero"),
     ("--deadline", "LARDER_DEADLINE", &["", "0s", "never", "None", "-1s", "10"], "or none"),
@@ -42,22 +41,7 @@ const BAD: [(&str, &str, &[&str], &str); 4] = [
 
 #[tokio::test]
 async fn a_bad_value_is_said_with_its_flag_and_what_it_takes_and_nothing_secret() {
-    let mut wrong = Vec::new();
-    for (flag, variable, values, takes) in BAD {
-        for value in values {
-            let joined = format!("{flag}={value}");
-            let args: Vec<_> = GOOD.into_iter().chain([joined.as_str()]).collect();
-            let by_flag = run(&args, &[]).await;
-            let by_variable = run(&GOOD, &[(variable, value)]).await;
-            for (how, Ended { code, errors, .. }) in [(flag, by_flag), (variable, by_variable)] {
-                let says = errors.contains(flag) && errors.contains(takes) && !errors.contains("panicked");
-                if code != Some(2) || !says || errors.contains(SECRET) {
-                    wrong.push(format!("{how} {value:?}: {code:?}, {errors}"));
-                }
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_refused(&BAD, &GOOD, Some(SECRET)).await;
 }
 
 #[tokio::test]
