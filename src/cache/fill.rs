@@ -11,12 +11,12 @@ use http_body::Body;
 
 use super::{
     CacheBody,
-    body::Served,
     confirm::received,
     keep::{announced_length, dated, passed, stored_head},
     observe::{Answer, Watched},
     pass::head_of,
     purges::Began,
+    question::Question,
     shared::Shared,
     slot::Slot,
     stand_in::{kind_of, told},
@@ -26,7 +26,7 @@ use crate::{
     BoxError,
     body::ReplayBody,
     coalesce::{self, Interest, Lead},
-    entry::{Entry, Head, StandIn},
+    entry::{Head, StandIn},
     fingerprint::Fingerprint,
     header::{
         age,
@@ -76,18 +76,6 @@ pub(crate) struct Fill<St, F, P> {
     pub(super) began: Began,
     /// Whether the request has been answered already, and counted.
     pub(super) behind_response: bool,
-}
-
-/// What the cache asks the origin besides what its client asks.
-pub(super) enum Question {
-    /// Nothing.
-    Plain,
-    /// Whether what is stored still holds; if that can't be told, a request without a body can be sent once more without that.
-    Holds(Option<Extensions>),
-    /// Whether one of these variants is the answer; if not, the request can be sent once more without that.
-    AnyOf(Vec<Entry>, Extensions),
-    /// What is missing behind this part; if that can't be had, the request can be sent once more without that.
-    Rest(Entry, Extensions),
 }
 
 /// Why nothing is kept of an answer.
@@ -327,31 +315,6 @@ where
         Finished::Again(request, self)
     }
 
-    /// The origin answered neither the cache's question nor the client's.
-    pub(crate) fn unanswered(self: Box<Self>) -> Response<Served> {
-        self.count_miss();
-        let status = CacheStatus::forward(self.reason).with_detail("unanswered");
-        let response = self.shared.gateway_timeout(status);
-        self.let_go(false);
-        response
-    }
-
-    /// The inner service failed; a stale response may stand in. Where one must not, the client hears that the origin could not be
-    /// asked (RFC 9111 §5.2.2.2).
-    pub(crate) fn failed(self) -> Option<Response<Served>> {
-        let mut answer = self.in_place_of_error(self.shared.now(), None, Answer::StaleIfError);
-        if answer.is_none() {
-            self.count_miss();
-            let strict = |entry: &Entry| entry.head().lifetime().must_revalidate;
-            if !self.behind_response && self.slot.entry.as_ref().is_some_and(strict) {
-                let status = CacheStatus::forward(self.reason).with_detail("must-revalidate");
-                answer = Some(self.shared.gateway_timeout(status));
-            }
-        }
-        self.let_go(false);
-        answer
-    }
-
     /// Whether a response will do for other requests as it is.
     pub(super) fn serves(&self, head: &Head) -> bool {
         let plain = RequestDirectives::default();
@@ -362,23 +325,6 @@ where
         if !self.behind_response {
             self.shared.stats.misses.increment();
         }
-    }
-
-    fn in_place_of_error(&self, now: SystemTime, error: Option<StatusCode>, how: Answer) -> Option<Response<Served>> {
-        let entry = self.slot.entry.as_ref()?;
-        let lifetime = entry.head().lifetime();
-        let changed = self.shared.purges.invalidated(&self.client, lifetime.received_at);
-        if changed || !lifetime.may_replace_error(now, self.directives.stale_if_error) {
-            return None;
-        }
-        if !self.behind_response {
-            self.shared.stats.stale_on_error.increment();
-        }
-        let mut status = CacheStatus::forward(self.reason).with_detail("stale-if-error");
-        status.fwd_status = error.map(|error| error.as_u16());
-        status.ttl = Some(lifetime.ttl(now));
-        let response = self.shared.answer_with(entry, &self.slot.key, &self.client, &self.wants, now, status);
-        Some(self.observed(how, entry.head().noted(), response))
     }
 
     pub(super) fn status(&self, fwd_status: StatusCode) -> CacheStatus {

@@ -4,9 +4,8 @@ use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE},
-    request::Parts,
+    Method, Request, Response, StatusCode,
+    header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE},
 };
 use http_body::Body;
 use tokio::time::Instant;
@@ -15,11 +14,11 @@ use super::{
     across::Others,
     ask::{Asked, Begun},
     body::Served,
-    fill::{Fill, Miss, Question},
+    fill::{Fill, Miss},
     observe::Answer,
-    part::ask_for_rest,
     pass::{Pass, head_of},
     purges::Began,
+    question::validators_of,
     shared::Shared,
     slot::{Slot, head_key},
     wants::Wants,
@@ -30,10 +29,7 @@ use crate::{
     coalesce::{Entered, Followed, Lead},
     entry::{Entry, Head, StaleEntry},
     fingerprint::Fingerprint,
-    header::{
-        cache_status::{CacheStatus, Forward},
-        validators::{self, Validators},
-    },
+    header::cache_status::{CacheStatus, Forward},
     key::Key,
     policy::{Policy, Reuse},
     store::Store,
@@ -308,56 +304,6 @@ where
         };
         Miss { request, fill: Box::new(fill) }
     }
-
-    /// What the cache asks besides, and in place of, what its client asks.
-    fn question<B>(
-        &self,
-        request: &mut Request<ReplayBody<B>>,
-        client: &Parts,
-        slot: &Slot,
-        part: Option<Entry>,
-        ranged: bool,
-        now: SystemTime,
-    ) -> Question
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-    {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Question::Plain;
-        }
-        if let Some(entry) = &slot.entry {
-            let validators = validators_of(entry);
-            if validators.is_empty() {
-                return Question::Plain;
-            }
-            // What is asked of the origin is the cache's question; the client's own is answered from the outcome.
-            validators.apply_to(request.headers_mut());
-            let again = request.body().is_end_stream().then(|| request.extensions().clone());
-            return Question::Holds(again);
-        }
-        let get = *request.method() == Method::GET && request.body().is_end_stream();
-        if !get || ranged || validators::is_conditional(request.headers()) {
-            return Question::Plain;
-        }
-        if let Some(part) = part
-            && let Some(rest) = self.rest_of(&part, now)
-        {
-            ask_for_rest(request.headers_mut(), rest);
-            return Question::Rest(part, request.extensions().clone());
-        }
-        if slot.reason != Forward::VaryMiss {
-            return Question::Plain;
-        }
-        let offered = self.offered(slot, client);
-        match tags_of(&offered) {
-            Some(tags) => {
-                request.headers_mut().insert(IF_NONE_MATCH, tags);
-                Question::AnyOf(offered, request.extensions().clone())
-            }
-            None => Question::Plain,
-        }
-    }
 }
 
 impl<B> Asked<B> {
@@ -378,21 +324,4 @@ enum Outcome {
 fn is_for_one<B>(asked: &Asked<B>, slot: &Slot) -> bool {
     let validates = || slot.entry.as_ref().is_some_and(|entry| !validators_of(entry).is_empty());
     asked.wants.ranges.is_some() || (asked.wants.conditional && !validates())
-}
-
-/// What an entry can be validated by. A 304 never speaks of what is no success (RFC 9110 §13.2.1).
-fn validators_of(entry: &Entry) -> Validators {
-    if entry.head().status().is_success() { Validators::of(entry.head().headers()) } else { Validators::default() }
-}
-
-/// The entity tags of some variants as one condition.
-fn tags_of(offered: &[Entry]) -> Option<HeaderValue> {
-    let tags: Vec<_> = offered.iter().filter_map(|entry| entry.head().headers().get(ETAG)).collect();
-    let mut distinct: Vec<&[u8]> = Vec::new();
-    for tag in &tags {
-        if !distinct.contains(&tag.as_bytes()) {
-            distinct.push(tag.as_bytes());
-        }
-    }
-    (!distinct.is_empty()).then(|| HeaderValue::from_bytes(&distinct.join(&b", "[..])).ok())?
 }

@@ -55,6 +55,7 @@ mod observe;
 mod part;
 mod pass;
 mod purges;
+mod question;
 mod serve;
 mod service;
 mod shared;

@@ -1,4 +1,4 @@
-//! What the cache makes of a response that a layer inside of it gives in the place of an answer.
+//! What is served in the place of an answer: by the cache itself, or by a layer inside of it.
 
 use std::time::SystemTime;
 
@@ -8,15 +8,20 @@ use http_body::Body;
 
 use super::{
     CacheBody,
-    fill::{Fill, Finished, Question},
+    body::Served,
+    fill::{Fill, Finished},
     keep::passed,
-    observe::{Fetch, Watched},
+    observe::{Answer, Fetch, Watched},
+    question::Question,
 };
 use crate::{
     BoxError,
-    entry::StandIn,
+    entry::{Entry, StandIn},
     fingerprint::Fingerprint,
-    header::exchange::{self, LARDER_ATTEMPTS, LARDER_FALLBACK},
+    header::{
+        cache_status::CacheStatus,
+        exchange::{self, LARDER_ATTEMPTS, LARDER_FALLBACK},
+    },
     policy::Policy,
     store::Store,
 };
@@ -60,6 +65,53 @@ where
         let said = self.status(parts.status).with_detail("stand-in");
         self.let_go(false);
         Finished::Response(passed(parts, body, said))
+    }
+
+    /// The origin answered neither the cache's question nor the client's.
+    pub(crate) fn unanswered(self: Box<Self>) -> Response<Served> {
+        self.count_miss();
+        let status = CacheStatus::forward(self.reason).with_detail("unanswered");
+        let response = self.shared.gateway_timeout(status);
+        self.let_go(false);
+        response
+    }
+
+    /// The inner service failed; a stale response may stand in. Where one must not, the client hears that the origin could not be
+    /// asked (RFC 9111 §5.2.2.2).
+    pub(crate) fn failed(self) -> Option<Response<Served>> {
+        let mut answer = self.in_place_of_error(self.shared.now(), None, Answer::StaleIfError);
+        if answer.is_none() {
+            self.count_miss();
+            let strict = |entry: &Entry| entry.head().lifetime().must_revalidate;
+            if !self.behind_response && self.slot.entry.as_ref().is_some_and(strict) {
+                let status = CacheStatus::forward(self.reason).with_detail("must-revalidate");
+                answer = Some(self.shared.gateway_timeout(status));
+            }
+        }
+        self.let_go(false);
+        answer
+    }
+
+    pub(super) fn in_place_of_error(
+        &self,
+        now: SystemTime,
+        error: Option<StatusCode>,
+        how: Answer,
+    ) -> Option<Response<Served>> {
+        let entry = self.slot.entry.as_ref()?;
+        let lifetime = entry.head().lifetime();
+        let changed = self.shared.purges.invalidated(&self.client, lifetime.received_at);
+        if changed || !lifetime.may_replace_error(now, self.directives.stale_if_error) {
+            return None;
+        }
+        if !self.behind_response {
+            self.shared.stats.stale_on_error.increment();
+        }
+        let mut status = CacheStatus::forward(self.reason).with_detail("stale-if-error");
+        status.fwd_status = error.map(|error| error.as_u16());
+        status.ttl = Some(lifetime.ttl(now));
+        let response = self.shared.answer_with(entry, &self.slot.key, &self.client, &self.wants, now, status);
+        Some(self.observed(how, entry.head().noted(), response))
     }
 }
 
