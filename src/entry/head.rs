@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Lifetime, Note, Variant};
+use super::{Lifetime, Note, Rendering, Variant};
 use crate::tag::Tag;
 
 /// Status, fields, lifetime, tags, which requests it answers, and what was noted of it.
@@ -16,6 +16,7 @@ pub struct Head {
     lifetime: Lifetime,
     tags: Box<[Tag]>,
     variant: Option<Variant>,
+    rendering: Option<Rendering>,
     note: Option<Note>,
 }
 
@@ -32,7 +33,7 @@ impl Head {
 
     /// The same with the fields as they are: for values whose memory is kept, and counted, whatever becomes of the head.
     pub(super) fn uncopied(status: StatusCode, headers: HeaderMap, lifetime: Lifetime) -> Self {
-        Self { status, headers, lifetime, tags: Box::default(), variant: None, note: None }
+        Self { status, headers, lifetime, tags: Box::default(), variant: None, rendering: None, note: None }
     }
 
     /// Sets the tags.
@@ -46,6 +47,13 @@ impl Head {
     #[must_use]
     pub fn variant(mut self, variant: Option<Variant>) -> Self {
         self.variant = variant;
+        self
+    }
+
+    /// Says in which rendering the answer is, where there are several.
+    #[must_use]
+    pub fn rendered(mut self, rendering: Option<Rendering>) -> Self {
+        self.rendering = rendering;
         self
     }
 
@@ -92,6 +100,12 @@ impl Head {
     #[must_use]
     pub fn selecting(&self) -> Option<&Variant> {
         self.variant.as_ref()
+    }
+
+    /// In which rendering the answer is; `None` if there is but one.
+    #[must_use]
+    pub fn rendering(&self) -> Option<Rendering> {
+        self.rendering
     }
 
     /// What was noted of it by who observed how it came, such as what it cost.

@@ -10,6 +10,7 @@ mod frames;
 mod head;
 mod lifetime;
 mod note;
+mod rendering;
 mod variant;
 
 use std::sync::{
@@ -24,6 +25,7 @@ pub use self::{
     head::Head,
     lifetime::Lifetime,
     note::Note,
+    rendering::Rendering,
     variant::Variant,
 };
 
@@ -58,7 +60,7 @@ impl Entry {
         Self(Arc::new(Stored { head, body, size, hits: AtomicU64::new(0), said: Mutex::new(None) }))
     }
 
-    /// Status, fields, lifetime, tags, variant and note.
+    /// Status, fields, lifetime, tags, variant, rendering and note.
     #[must_use]
     pub fn head(&self) -> &Head {
         &self.0.head

@@ -1,16 +1,19 @@
 //! Reads what [`write`](super::write) wrote, and believes none of it: every length and count is held against what is left.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    num::NonZeroU8,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{
-    super::{Entry, Frames, Head, Lifetime, Note, Variant, head::compact, variant::Sibling},
+    super::{Entry, Frames, Head, Lifetime, Note, Rendering, Variant, head::compact, variant::Sibling},
     compress::{Method, expand},
     error::{Kind, Unreadable},
     frame::Header,
-    write::{MUST_REVALIDATE, NOTE, TRAILERS, VARIANT},
+    write::{MUST_REVALIDATE, NOTE, RENDERING, TRAILERS, VARIANT},
 };
 use crate::tag::Tag;
 
@@ -23,7 +26,7 @@ fn parse(header: &Header, mut buffer: Bytes, start: usize) -> Option<Entry> {
     let mut reader = Reader { buffer: &buffer, rest: buffer.get(start..)?, values: 0 };
     let status = StatusCode::from_u16(reader.number()?.try_into().ok()?).ok()?;
     let [flags] = reader.array()?;
-    if flags & !(MUST_REVALIDATE | VARIANT | TRAILERS | NOTE) != 0 {
+    if flags & !(MUST_REVALIDATE | VARIANT | TRAILERS | NOTE | RENDERING) != 0 {
         return None;
     }
     let mut lifetime = reader.lifetime(header.received_at)?;
@@ -33,6 +36,7 @@ fn parse(header: &Header, mut buffer: Bytes, start: usize) -> Option<Entry> {
     let variant = if flags & VARIANT != 0 { Some(reader.variant()?) } else { None };
     // A copy, for it may outlive the frame.
     let note = if flags & NOTE != 0 { Some(Note::new(Bytes::copy_from_slice(reader.text()?))) } else { None };
+    let rendering = if flags & RENDERING != 0 { Some(reader.rendering()?) } else { None };
     let ends = reader.ends()?;
     let mut trailers = if flags & TRAILERS != 0 { Some(reader.fields()?) } else { None };
     let length = reader.length()?;
@@ -52,7 +56,8 @@ fn parse(header: &Header, mut buffer: Bytes, start: usize) -> Option<Entry> {
         (Head::new(status, headers, lifetime), expand(header.method, body, length)?.into(), 0)
     };
     let body = Frames::from_parts(data, ends, trailers, beside);
-    (body.data().len() == length).then(|| Entry::new(head.tags(tags).variant(variant).note(note), body))
+    (body.data().len() == length)
+        .then(|| Entry::new(head.tags(tags).variant(variant).rendered(rendering).note(note), body))
 }
 
 /// What the payload that begins at `start` says before its variant and its body. `None` if the buffer ends before that, or if it is
@@ -134,6 +139,11 @@ impl<'a> Reader<'a> {
         let count = self.count(1)?;
         let values = (0..count).map(|_| self.optional()).collect::<Option<_>>()?;
         Some(Sibling::new(values, self.optional()?))
+    }
+
+    fn rendering(&mut self) -> Option<Rendering> {
+        let [number] = self.array()?;
+        NonZeroU8::new(number).map(Rendering::new)
     }
 
     /// Each is behind the one before, for no frame is empty.

@@ -1,7 +1,8 @@
 //! What a payload holds in front of the body. Numbers are LEB128, and lengths stand before what they are the length of.
 //!
 //! 1. the status;
-//! 2. a byte of flags: [`MUST_REVALIDATE`], [`VARIANT`], [`TRAILERS`] and [`NOTE`], and no other bits;
+//! 2. a byte of flags: [`MUST_REVALIDATE`], [`VARIANT`], [`TRAILERS`], [`NOTE`] and [`RENDERING`], and no other
+//!    bits;
 //! 3. the lifetime: initial age, freshness lifetime, the windows `stale-while-revalidate`, `stale-if-error` and `retain`, each as
 //!    seconds and nanoseconds;
 //! 4. the fields: how many names, and for each the name, how many values, and the values; the length of a value is doubled, plus
@@ -11,9 +12,10 @@
 //!    many siblings, for each how many values, the values, and the entity tag. The length of a value or entity tag is one more
 //!    than it is, and zero if there is none;
 //! 7. the note, with its flag;
-//! 8. how many frames the body has, none if it is sent in one, and the length of each;
-//! 9. the trailers, with their flag, as the fields;
-//! 10. the length of the body, uncompressed. The body follows, to the end.
+//! 8. the number of its rendering, with its flag: a byte that isn't zero;
+//! 9. how many frames the body has, none if it is sent in one, and the length of each;
+//! 10. the trailers, with their flag, as the fields;
+//! 11. the length of the body, uncompressed. The body follows, to the end.
 
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ pub(super) const MUST_REVALIDATE: u8 = 0b0001;
 pub(super) const VARIANT: u8 = 0b0010;
 pub(super) const TRAILERS: u8 = 0b0100;
 pub(super) const NOTE: u8 = 0b1000;
+pub(super) const RENDERING: u8 = 0b1_0000;
 
 /// Appends all of an entry but the bytes of its body.
 pub(super) fn head(out: &mut Vec<u8>, entry: &Entry) {
@@ -37,7 +40,8 @@ pub(super) fn head(out: &mut Vec<u8>, entry: &Entry) {
         flag(lifetime.must_revalidate, MUST_REVALIDATE)
             | flag(variant.is_some(), VARIANT)
             | flag(trailers.is_some(), TRAILERS)
-            | flag(note.is_some(), NOTE),
+            | flag(note.is_some(), NOTE)
+            | flag(head.rendering().is_some(), RENDERING),
     );
     duration(out, lifetime.initial_age);
     duration(out, lifetime.fresh_for);
@@ -52,6 +56,9 @@ pub(super) fn head(out: &mut Vec<u8>, entry: &Entry) {
     }
     if let Some(note) = note {
         text(out, note);
+    }
+    if let Some(rendering) = head.rendering() {
+        out.push(rendering.number().get());
     }
     length(out, body.ends().len());
     let starts = std::iter::once(&0).chain(body.ends());

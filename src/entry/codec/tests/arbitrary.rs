@@ -1,18 +1,24 @@
 //! Any entry.
 
+use std::num::NonZeroU8;
+
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::*;
-use crate::entry::variant::Sibling;
+use crate::entry::{Rendering, variant::Sibling};
 
 pub(super) fn entry() -> impl Strategy<Value = Entry> {
     let head = (100..=999u16, fields(), lifetime(), vec("[!-+\\--~]{1,20}", 0..4), option::of(variant()));
     let note = option::of(vec(any::<u8>(), 0..100));
-    (head, note, body()).prop_map(|((status, headers, lifetime, tags, variant), note, body)| {
+    let rendering = option::of(any::<NonZeroU8>().prop_map(Rendering::new));
+    (head, note, rendering, body()).prop_map(|((status, headers, lifetime, tags, variant), note, rendering, body)| {
         let note = note.map(|text| Note::new(text.into()));
         let status = StatusCode::from_u16(status).expect("three digits");
         let tags = tags.iter().map(|tag| Tag::new(tag).expect("visible")).collect();
-        Entry::new(Head::new(status, headers, lifetime).tags(tags).variant(variant).note(note), body)
+        Entry::new(
+            Head::new(status, headers, lifetime).tags(tags).variant(variant).rendered(rendering).note(note),
+            body,
+        )
     })
 }
 

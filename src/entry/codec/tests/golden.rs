@@ -1,6 +1,9 @@
 //! Frames as they are written today. Stores outlive releases: what makes these unreadable raises the version.
 
+use std::num::NonZeroU8;
+
 use super::*;
+use crate::entry::Rendering;
 
 #[test]
 fn a_plain_frame_is_written_and_read_byte_for_byte() {
@@ -19,6 +22,15 @@ fn a_note_that_is_not_written_is_not_there() {
     let entry = rich();
     let entry = entry.with_head(entry.head().clone().note(Some(Note::open())));
     assert_eq!(plain().encode(NAME, &entry), bytes(PLAIN));
+}
+
+#[test]
+fn a_rendering_is_a_byte_behind_a_flag() {
+    let entry = with_body(HeaderMap::new(), "x");
+    let rendered = entry.with_head(entry.head().clone().rendered(NonZeroU8::new(3).map(Rendering::new)));
+    let (without, with) = (plain().encode(NAME, &entry), plain().encode(NAME, &rendered));
+    assert_eq!(with.len(), without.len() + 1);
+    assert_same(&plain().decode(NAME, with).expect("an entry"), &rendered);
 }
 
 /// They are only read, for a release of zstd or LZ4 may compress better.
