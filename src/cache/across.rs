@@ -7,7 +7,11 @@ use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{fill::Fill, shared::Shared, slot::Slot};
+use super::{
+    fill::Fill,
+    shared::Shared,
+    slot::{Slot, head_key},
+};
 use crate::{
     coalesce::Lead,
     key::Key,
@@ -67,10 +71,12 @@ impl<St: Store, F, P> Shared<St, F, P> {
 
     async fn claim(&self, flight: &Key, slot: &Slot, deadline: Instant) -> Claim {
         // What a HEAD of a stored GET brings is kept by nobody.
-        if *flight != slot.key {
+        if *flight == head_key(&slot.key) {
             return Claim::Free;
         }
-        let mut asked = pin!(self.store.claim(flight, slot.entry.as_ref()));
+        // Under the key of one rendering's fetch nothing lies that could be compared.
+        let seen = slot.kept().filter(|_| *flight == slot.key);
+        let mut asked = pin!(self.store.claim(flight, seen));
         // A store that nobody shares answers at once, and needs no timer, which would need a runtime.
         match poll_fn(|context| Poll::Ready(asked.as_mut().poll(context))).await {
             Poll::Ready(claim) => claim,

@@ -18,7 +18,7 @@ use crate::{
     BoxError,
     body::{Buffered, ReplayBody, buffer},
     entry::Entry,
-    fingerprint::{BodyUse, Fingerprint},
+    fingerprint::{BodyUse, Fingerprint, Identity},
     header::{
         cache_control::RequestDirectives,
         cache_status::{CacheStatus, Forward},
@@ -49,7 +49,7 @@ pub(super) struct Unread<B> {
 pub(super) struct Asked<B> {
     pub(super) head: Parts,
     pub(super) body: ReplayBody<B>,
-    pub(super) key: Key,
+    pub(super) identity: Identity,
     pub(super) directives: RequestDirectives,
     pub(super) wants: Wants,
     pub(super) slot: Option<Slot>,
@@ -89,24 +89,24 @@ where
             }
             BodyUse::Empty | BodyUse::Ignore => {}
         }
-        let Some(key) = self.key(&mut head, &Bytes::new()) else {
+        let Some(identity) = self.identity(&mut head, &Bytes::new()) else {
             return self.bypassed(head, ReplayBody::new(body), CacheStatus::forward(Forward::Bypass));
         };
-        let peeked = self.store.peek(&key);
-        if let Peek::Found(entry) = &peeked
+        let peeked = self.store.peek(&identity.key);
+        if let (Peek::Found(entry), None) = (&peeked, identity.rendering)
             && entry.head().selecting().is_none_or(|variant| variant.answers(&head.headers))
             && !self.is_invalidated(entry, &head)
-            && let Some(response) = self.fresh(entry, &key, &head, &directives, &wants)
+            && let Some(response) = self.fresh(entry, &identity.key, None, &head, &directives, &wants)
         {
             return Begun::Answer(response);
         }
-        let slot = self.peeked(peeked, &key, &head);
-        if let Some(Slot { entry: Some(entry), key, .. }) = &slot
-            && let Some(response) = self.fresh(entry, key, &head, &directives, &wants)
+        let slot = self.peeked(peeked, &identity, &head);
+        if let Some(slot @ Slot { entry: Some(entry), key, .. }) = &slot
+            && let Some(response) = self.fresh(entry, key, slot.origin.as_ref(), &head, &directives, &wants)
         {
             return Begun::Answer(response);
         }
-        Begun::Keyed(Box::new(Asked { head, body: ReplayBody::new(body), key, directives, wants, slot }))
+        Begun::Keyed(Box::new(Asked { head, body: ReplayBody::new(body), identity, directives, wants, slot }))
     }
 
     fn bypass(&self, head: &Parts, directives: &RequestDirectives, origin: bool) -> Option<Forward> {
@@ -119,15 +119,23 @@ where
         origin.then_some(Forward::Bypass)
     }
 
-    /// The fingerprint's key; a HEAD has that of a GET, whose answer holds its own.
-    pub(super) fn key(&self, head: &mut Parts, body: &Bytes) -> Option<Key> {
-        if head.method == Method::HEAD { self.key_of_get(head, body) } else { self.fingerprint.key(head, body) }
+    /// What is asked for by the fingerprint; a HEAD asks for what a GET does, whose answer holds its own.
+    pub(super) fn identity(&self, head: &mut Parts, body: &Bytes) -> Option<Identity> {
+        let asks_head = head.method == Method::HEAD;
+        if asks_head {
+            head.method = Method::GET;
+        }
+        let identity = self.fingerprint.identify(head, body);
+        if asks_head {
+            head.method = Method::HEAD;
+        }
+        identity
     }
 
-    /// The key that a GET with this head has.
-    pub(super) fn key_of_get(&self, head: &mut Parts, body: &Bytes) -> Option<Key> {
+    /// The key that a GET with this head, and no body, has.
+    pub(super) fn key_of_get(&self, head: &mut Parts) -> Option<Key> {
         let method = std::mem::replace(&mut head.method, Method::GET);
-        let key = self.fingerprint.key(head, body);
+        let key = self.fingerprint.key(head, &Bytes::new());
         head.method = method;
         key
     }
@@ -147,6 +155,7 @@ where
         &self,
         entry: &Entry,
         key: &Key,
+        origin: Option<&Entry>,
         head: &Parts,
         directives: &RequestDirectives,
         wants: &Wants,
@@ -154,19 +163,24 @@ where
         let now = self.now();
         let serves = entry.head().lifetime().kept_in(now).is_some()
             && self.policy.reuse(directives, entry.head(), now) == Reuse::Serve;
-        serves.then(|| self.hit(entry, key, head, wants, now))
+        serves.then(|| self.hit(entry, key, origin, head, wants, now))
     }
 
     pub(super) fn hit(
         &self,
         entry: &Entry,
         key: &Key,
+        origin: Option<&Entry>,
         head: &Parts,
         wants: &Wants,
         now: SystemTime,
     ) -> Response<Served> {
         self.stats.hits.increment();
-        let status = CacheStatus::hit(entry.head().lifetime().ttl(now));
+        let mut status = CacheStatus::hit(entry.head().lifetime().ttl(now));
+        if origin.is_some() {
+            self.stats.converted.increment();
+            status = status.with_detail("converted");
+        }
         let response = self.answer_with(entry, key, head, wants, now, status);
         self.observed(head, key, Answer::Hit, entry.head().noted(), response)
     }
@@ -180,10 +194,10 @@ where
         let Unread { mut head, body, directives, wants, limit } = unread;
         let status = CacheStatus::forward(Forward::Bypass);
         let (body, status) = match buffer(body, limit).await {
-            Buffered::Whole(bytes, body) => match self.key(&mut head, &bytes) {
-                Some(key) => {
-                    let slot = self.peek(&key, &head);
-                    return Ok(Box::new(Asked { head, body, key, directives, wants, slot }));
+            Buffered::Whole(bytes, body) => match self.identity(&mut head, &bytes) {
+                Some(identity) => {
+                    let slot = self.peek(&identity, &head);
+                    return Ok(Box::new(Asked { head, body, identity, directives, wants, slot }));
                 }
                 None => (body, status),
             },

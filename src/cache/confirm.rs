@@ -60,7 +60,8 @@ where
                 tags.extend(entry.head().tag_list().iter().filter(|tag| !gave.contains(tag)).cloned());
                 let tags = tag::sorted(tags);
                 let note = entry.head().noted().cloned();
-                Ok(entry.with_head(stored_head(parts.status, parts.headers, lifetime, variant, tags).note(note)))
+                let head = stored_head(parts.status, parts.headers, lifetime, variant, tags);
+                Ok(entry.with_head(head.rendered(entry.head().rendering()).note(note)))
             }
             Storage::Skip(why) => Err(why),
         }

@@ -26,7 +26,7 @@ use crate::{
     BoxError,
     body::ReplayBody,
     coalesce::{self, Interest, Lead},
-    entry::{Head, StandIn},
+    entry::{Head, Rendering, StandIn},
     fingerprint::Fingerprint,
     header::{
         age,
@@ -65,6 +65,8 @@ impl<St, F, P, B> Miss<St, F, P, B> {
 pub(crate) struct Fill<St, F, P> {
     pub(super) shared: Arc<Shared<St, F, P>>,
     pub(super) slot: Slot,
+    /// In which the answer is asked for.
+    pub(super) rendering: Option<Rendering>,
     pub(super) client: Parts,
     pub(super) directives: RequestDirectives,
     pub(super) wants: Wants,
@@ -113,6 +115,7 @@ where
         Self {
             shared,
             slot,
+            rendering: None,
             client,
             directives: RequestDirectives::default(),
             wants: Wants::default(),
@@ -285,7 +288,7 @@ where
         let place = self.slot.place(vary.as_ref(), &self.client.headers);
         let (key, variant) = place.ok_or(Unkept { detail: None, lasting: true, private: false })?;
         let tags = self.shared.tags(&self.client, parts);
-        Ok((key, stored_head(parts.status, headers, lifetime, variant, tags)))
+        Ok((key, stored_head(parts.status, headers, lifetime, variant, tags).rendered(self.rendering)))
     }
 
     /// Nothing is kept of an answer; what is to be said of it.

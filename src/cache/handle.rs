@@ -5,13 +5,7 @@ use std::{fmt, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use http::{Response, request::Parts};
 
-use super::{
-    body::Served,
-    observe::Answer,
-    shared::Shared,
-    slot::{head_key, part_key},
-    wants::Asks,
-};
+use super::{body::Served, observe::Answer, shared::Shared, slot::around, wants::Asks};
 use crate::{
     entry::Entry,
     fingerprint::{BodyUse, Fingerprint},
@@ -136,8 +130,8 @@ impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
             self.flights.close(selector);
             let mut purged = self.store.purge(selector).await?;
             if let Selector::Key(key) = selector {
-                for beside in [head_key(key), part_key(key)] {
-                    purged += u64::from(self.store.remove(&beside).await?);
+                for beside in around(key) {
+                    purged += self.store.purge(&Selector::Key(beside)).await?;
                 }
             }
             self.stats.purged.add(purged);
@@ -198,15 +192,21 @@ impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
             if directives.no_store || origin || !is_known || self.policy.admit(&head) != Admission::Admit {
                 return None;
             }
-            let key = self.key(&mut head, body)?;
-            let entry = self.slot(&key, &head, self.deadline()).await.entry?;
+            let identity = self.identity(&mut head, body)?;
+            let entry = self.slot(&identity, &head, self.deadline()).await.entry?;
             let now = self.now();
             let may = entry.head().lifetime().may_replace_error(now, directives.stale_if_error)
                 || entry.head().lifetime().fresh_in(now).is_some();
             may.then(|| {
                 self.stats.stale_on_error.increment();
                 // Who renders it is another layer, and what an observer says of it is lost.
-                drop(self.observed(&head, &key, Answer::Fallback, entry.head().noted(), Response::new(Served::Empty)));
+                drop(self.observed(
+                    &head,
+                    &identity.key,
+                    Answer::Fallback,
+                    entry.head().noted(),
+                    Response::new(Served::Empty),
+                ));
                 entry
             })
         })

@@ -20,7 +20,7 @@ use super::{
     observe::{Watch, Watched},
     serve::{announce, prepare},
     shared::Shared,
-    slot::{Slot, part_key},
+    slot::{Slot, flight_key, part_key},
     write::Write,
 };
 use crate::{
@@ -65,7 +65,7 @@ where
         let serves = self.serves(&head);
         let until = coalesce::until(self.shared.now(), self.shared.settings.uncacheable_for);
         let beside = self.slot.has_variants();
-        let Self { shared, lead, began, slot: Slot { primary, key: slot_key, .. }, .. } = self;
+        let Self { shared, lead, began, rendering, slot: Slot { primary, key: slot_key, .. }, .. } = self;
         let flights = shared.flights.clone();
         let options = TeeOptions {
             limit: shared.settings.max_body,
@@ -97,7 +97,7 @@ where
             if serves {
                 match &*lead {
                     Some(lead) => lead.publish(head, tee.joiner()),
-                    None => flights.can_be_kept(&slot_key),
+                    None => flights.can_be_kept(&flight_key(&slot_key, rendering)),
                 }
             } else if let Some(lead) = lead.take() {
                 lead.release(until);

@@ -20,7 +20,7 @@ use super::{
     purges::Began,
     question::validators_of,
     shared::Shared,
-    slot::{Slot, head_key},
+    slot::{Slot, flight_key, head_key},
     wants::Wants,
 };
 use crate::{
@@ -82,14 +82,14 @@ where
         let mut leading: Option<Lead> = None;
         let mut deadline = self.deadline();
         loop {
-            let began = self.note(&asked.head, Some(&asked.key));
+            let began = self.note(&asked.head, Some(&asked.identity.key));
             let slot = self.place_of(&mut asked, deadline).await;
             let now = self.now();
             let mut reason = slot.reason;
             if let Some(entry) = &slot.entry {
                 match self.policy.reuse(&asked.directives, entry.head(), now) {
                     Reuse::Serve => {
-                        let response = self.hit(entry, &slot.key, &asked.head, &asked.wants, now);
+                        let response = self.hit(entry, &slot.key, slot.origin.as_ref(), &asked.head, &asked.wants, now);
                         if let Some(lead) = leading.filter(|lead| *lead.key() == asked.flight(&slot)) {
                             lead.share(entry.clone());
                         }
@@ -134,7 +134,7 @@ where
                     // Somebody may have landed since the look-up. Once is enough: what is found then may differ for ever, with a
                     // store that makes its entries anew, or beside a variant that is still being fetched.
                     let again = joins && !slot.of_head && !std::mem::replace(&mut looked_again, true);
-                    if again && self.peek(&asked.key, &asked.head).is_some_and(|now| now.differs_from(&slot)) {
+                    if again && self.peek(&asked.identity, &asked.head).is_some_and(|now| now.differs_from(&slot)) {
                         continue;
                     }
                     if joins && !self.may_fetch(&lead, &slot, &mut others, deadline).await {
@@ -165,12 +165,12 @@ where
     async fn place_of<B>(&self, asked: &mut Asked<B>, deadline: Instant) -> Slot {
         let slot = match asked.slot.take() {
             Some(slot) => slot,
-            None => self.slot(&asked.key, &asked.head, deadline).await,
+            None => self.slot(&asked.identity, &asked.head, deadline).await,
         };
         if asked.head.method != Method::HEAD || slot.entry.is_some() {
             return slot;
         }
-        Slot { of_head: true, ..self.slot(&head_key(&asked.key), &asked.head, deadline).await }
+        Slot { of_head: true, ..self.slot_at(&head_key(&asked.identity.key), &asked.head, deadline).await }
     }
 
     /// What a leader fetched, for one that followed.
@@ -193,7 +193,7 @@ where
         };
         if let Some(variant) = variant {
             // Not for this request; but now it is known what counts.
-            asked.slot = Some(self.slot_beside(&asked.key, &variant, &asked.head, deadline).await);
+            asked.slot = Some(self.slot_beside(slot, &variant, &asked.head, deadline).await);
             return Outcome::Again;
         }
         match followed {
@@ -246,7 +246,7 @@ where
         let lead = self.flights.lead(&asked.flight(&slot), began.marks);
         // Another may have refreshed it since the look-up.
         let refreshed =
-            || !slot.of_head && self.peek(&asked.key, &asked.head).is_some_and(|now| now.differs_from(&slot));
+            || !slot.of_head && self.peek(&asked.identity, &asked.head).is_some_and(|now| now.differs_from(&slot));
         match lead.filter(|_| !refreshed()) {
             Some(lead) => {
                 asked.wants = Wants::default();
@@ -276,7 +276,7 @@ where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let Asked { head, body, directives, wants, .. } = asked;
+        let Asked { head, body, identity, directives, wants, .. } = asked;
         let mut request = Request::from_parts(head, body);
         // What decides is the client's request, not what the cache adds to it; its extensions are for who observes.
         let mut client = head_of(request.method(), request.uri(), request.headers());
@@ -292,6 +292,7 @@ where
         let fill = Fill {
             shared: self,
             slot,
+            rendering: identity.rendering,
             client,
             directives,
             wants,
@@ -307,9 +308,10 @@ where
 }
 
 impl<B> Asked<B> {
-    /// The fetch that it shares with others like it. That of a HEAD brings no body.
+    /// The fetch that it shares with others like it. That of a HEAD brings no body, and that of another rendering other bytes.
     fn flight(&self, slot: &Slot) -> Key {
-        if self.head.method == Method::HEAD && !slot.of_head { head_key(&slot.key) } else { slot.key.clone() }
+        let is_beside = self.head.method == Method::HEAD && !slot.of_head;
+        if is_beside { head_key(&slot.key) } else { flight_key(&slot.key, self.identity.rendering) }
     }
 }
 

@@ -89,7 +89,7 @@ where
         self.stats.hits.increment();
         let status = CacheStatus::hit(part.head().lifetime().ttl(now));
         let content = ContentRange { range: Some(range), length: content.length };
-        Some(self.respond_part(part, &asked.key, data, &content, now, status))
+        Some(self.respond_part(part, &asked.identity.key, data, &content, now, status))
     }
 
     /// What to ask for behind a part that begins at the beginning, to have the whole.
@@ -269,7 +269,8 @@ fn combined(older: &Entry, newer: &Entry, limit: u64) -> Option<Entry> {
         headers.insert(CONTENT_RANGE, content.to_value());
     }
     let joined =
-        stored_head(status, headers, new.lifetime().clone(), new.selecting().cloned(), new.tag_list().to_vec());
+        stored_head(status, headers, new.lifetime().clone(), new.selecting().cloned(), new.tag_list().to_vec())
+            .rendered(new.rendering());
     if grows == 0 {
         return Some(older.with_head(joined));
     }

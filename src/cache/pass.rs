@@ -14,7 +14,7 @@ use super::{
     purges::Began,
     serve::announce,
     shared::Shared,
-    slot::{Slot, head_key, part_key},
+    slot::{Slot, around},
 };
 use crate::{
     BoxError,
@@ -61,7 +61,7 @@ where
         let acts = !invalidation::is_safe(&head.method) && self.policy.admit(head) != Admission::Admit;
         let change = acts.then(|| {
             let mut request = head_of(&head.method, &head.uri, &head.headers);
-            let key = self.key_of_get(&mut request, &Bytes::new());
+            let key = self.key_of_get(&mut request);
             Change { requested_at: self.now(), began: self.note(&request, key.as_ref()), request }
         });
         let observed = self.observer(head).map(|_| {
@@ -120,14 +120,13 @@ where
     /// What is stored for this GET's URI is not served any more, and what is being fetched is not stored. The request's own key.
     fn invalidate(self: &Arc<Self>, request: &mut Parts, now: SystemTime) -> Option<Key> {
         self.stats.invalidated.increment();
-        let key = self.key(request, &Bytes::new());
+        let key = self.key_of_get(request);
         let marks = self.purges.invalidate(request, key.as_ref(), now);
         self.flights.close_marked(marks);
         self.store.announce(&store::Change::Invalidated(marks, now));
         if let Some(key) = &key {
-            for key in [key.clone(), head_key(key), part_key(key)] {
-                self.remove(key);
-            }
+            self.remove(key.clone());
+            around(key).into_iter().for_each(|beside| self.remove(beside));
         }
         key
     }

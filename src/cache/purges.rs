@@ -10,7 +10,7 @@ use std::{
 use http::request::Parts;
 use quick_cache::sync::Cache;
 
-use super::slot::{head_key, part_key};
+use super::slot::around;
 use crate::{
     coalesce::Marks,
     entry::Entry,
@@ -125,7 +125,7 @@ impl Purges {
     fn purged(&self, began: &Began, key: &Key, entry: &Entry) -> bool {
         self.recent.any_since(began.purges, |selector| match selector {
             Selector::Key(parent) if entry.head().selecting().is_none() => {
-                [parent.clone(), head_key(parent), part_key(parent)].contains(key)
+                parent == key || around(parent).contains(key)
             }
             Selector::Key(_) | Selector::Tag(_) | Selector::Label(_) | Selector::All => {
                 selector.may_mean(key, entry.head().tag_list())

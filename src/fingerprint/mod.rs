@@ -16,6 +16,7 @@
 //! ```
 
 mod explain;
+mod identity;
 pub mod json;
 mod request;
 mod scope;
@@ -29,6 +30,7 @@ use http::request::Parts;
 
 pub use self::{
     explain::{Difference, Explanation, explain},
+    identity::{Identity, Rendered, Rendering},
     request::RequestFingerprint,
     scope::Scope,
     select::Select,
@@ -37,7 +39,7 @@ pub(crate) use self::{
     request::{body_limit, with_raw},
     uri::normalized,
 };
-use crate::{ConfigError, key::Key};
+use crate::{ConfigError, entry::Entry, key::Key};
 
 /// Makes a [`Key`] from a request.
 ///
@@ -60,6 +62,20 @@ pub trait Fingerprint: Send + Sync + 'static {
 
     /// The key; `None` passes the request by the cache. `body` is empty unless [`Fingerprint::body`] asked for it.
     fn key(&self, head: &Parts, body: &Bytes) -> Option<Key>;
+
+    /// The key, and in which rendering the answer is wanted, for answers that can be sent in several forms and share an entry all
+    /// the same. Default: [`Fingerprint::key`], and no rendering.
+    fn identify(&self, head: &Parts, body: &Bytes) -> Option<Identity> {
+        self.key(head, body).map(Identity::new)
+    }
+
+    /// What an entry that was asked for in another rendering, or before renderings were told apart, is to a request that wants
+    /// this one; `head` is the request's. Called with each look-up that finds such an entry, so it must not take long, and
+    /// never for an entry in the rendering that is wanted. Default: it will do as it is.
+    fn render(&self, head: &Parts, rendering: Rendering, entry: &Entry) -> Rendered {
+        let _ = (head, rendering, entry);
+        Rendered::AsIs
+    }
 }
 
 /// What a fingerprint needs of a request's body.
@@ -112,6 +128,14 @@ impl Fingerprint for SharedFingerprint {
 
     fn key(&self, head: &Parts, body: &Bytes) -> Option<Key> {
         (**self).key(head, body)
+    }
+
+    fn identify(&self, head: &Parts, body: &Bytes) -> Option<Identity> {
+        (**self).identify(head, body)
+    }
+
+    fn render(&self, head: &Parts, rendering: Rendering, entry: &Entry) -> Rendered {
+        (**self).render(head, rendering, entry)
     }
 }
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::request::Parts;
 
-use super::{BodyUse, Fingerprint};
-use crate::{ConfigError, key::Key};
+use super::{BodyUse, Fingerprint, Identity, Rendered, Rendering};
+use crate::{ConfigError, entry::Entry, key::Key};
 
 /// One fingerprint for the requests that a predicate picks, another for the rest.
 ///
@@ -50,5 +50,17 @@ where
 
     fn key(&self, head: &Parts, body: &Bytes) -> Option<Key> {
         if (self.when)(head) { self.then.key(head, body) } else { self.otherwise.key(head, body) }
+    }
+
+    fn identify(&self, head: &Parts, body: &Bytes) -> Option<Identity> {
+        if (self.when)(head) { self.then.identify(head, body) } else { self.otherwise.identify(head, body) }
+    }
+
+    fn render(&self, head: &Parts, rendering: Rendering, entry: &Entry) -> Rendered {
+        if (self.when)(head) {
+            self.then.render(head, rendering, entry)
+        } else {
+            self.otherwise.render(head, rendering, entry)
+        }
     }
 }

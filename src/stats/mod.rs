@@ -27,6 +27,8 @@ macro_rules! counters {
 counters! {
     /// Requests answered by a stored response that was fresh, or as stale as the request accepts.
     hits,
+    /// Of the hits, those whose response was kept in another rendering, such as a stream's events for a request that doesn't stream.
+    converted,
     /// Requests answered by a stale response that was refreshed behind it.
     stale_hits,
     /// Requests answered by a stale response in place of an error.

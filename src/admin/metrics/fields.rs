@@ -20,6 +20,7 @@ const fn part(name: &'static str, metric: &'static str, label: &'static str, val
 /// Of [`stats::Snapshot`](crate::stats::Snapshot).
 pub(super) const CACHE: &[Field] = &[
     part("hits", "larder_cache_requests_total", "outcome", "hit"),
+    counter("converted", "larder_cache_converted_total"),
     part("stale_hits", "larder_cache_requests_total", "outcome", "stale_hit"),
     part("stale_on_error", "larder_cache_requests_total", "outcome", "stale_on_error"),
     part("revalidated", "larder_cache_requests_total", "outcome", "revalidated"),

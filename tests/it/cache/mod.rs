@@ -19,6 +19,7 @@ mod parts;
 mod purge;
 mod ranges;
 mod readiness;
+mod renderings;
 mod request_body;
 mod revalidate;
 mod serve;
