@@ -96,6 +96,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `redis` | [`store::Redis`], entries that many processes share; [`rate_limit::limiter::Redis`], limits that they keep together; the way to Redis |
+//! | `zstd` | `Content-Encoding: zstd` in what [`policy::completeness`] and [`llm`] look into; gzip, deflate and br are always read |
 //! | `encryption` | entries that are encrypted where they are kept |
 //! | `codec` | [`entry::codec`], entries as bytes, for far stores of your own |
 //! | `admin` | [`admin`], a router with health, statistics, listings, purges and metrics |

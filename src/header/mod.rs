@@ -23,6 +23,7 @@ pub mod vary;
 
 #[cfg(test)]
 mod arbitrary;
+pub(crate) mod content_encoding;
 mod decimal;
 pub(crate) mod delta_seconds;
 pub(crate) mod exchange;

@@ -9,6 +9,11 @@
 //! - [`Llm`] reads JSON answers too, and finds out by their content whose they are.
 //! - [`OpenAi`], [`Anthropic`] and [`Gemini`] expect one provider's formats.
 //!
+//! They look into compressed bodies too, by their `Content-Encoding`: `gzip`, `deflate`, `br`, and
+//! with the feature `zstd` that; up to four on top of each other. At most 64 MiB are decoded, and
+//! kept for as long as the check takes; a body with more in it is not kept, nor is one whose coding
+//! is broken or unknown. What is stored is the body as it came.
+//!
 //! A closure will do as well:
 //!
 //! ```
@@ -24,6 +29,8 @@
 //! ```
 
 mod anthropic;
+#[cfg(test)]
+mod encoded;
 mod finish;
 mod gemini;
 mod llm;
@@ -73,8 +80,9 @@ pub enum Verdict {
     Complete,
     /// The body must not be kept, for a reason that is fit for a metric's label.
     ///
-    /// Those of this module are `status`, `encoded`, `truncated`, `invalid-json`, `unknown-stream`,
-    /// `error-event`, `error`, `no-choices`, `no-finish-reason`, `no-terminal-event`,
+    /// Those of this module are `status`, `encoded` (in a way that isn't known here),
+    /// `invalid-encoding`, `too-large` (when decoded), `truncated`, `invalid-json`,
+    /// `unknown-stream`, `error-event`, `error`, `no-choices`, `no-finish-reason`, `no-terminal-event`,
     /// `not-completed`, `finish-length`, `finish-content-filter` and `finish-error`.
     Incomplete(&'static str),
 }

@@ -9,6 +9,7 @@ mod command_line;
 mod connection;
 mod connections;
 mod cost;
+mod encoded;
 mod faults;
 mod file;
 mod fleet;
