@@ -2,6 +2,7 @@
 
 mod admin;
 mod cache;
+mod clients;
 mod llm;
 mod proxy;
 mod rate_limit;

@@ -1,9 +1,11 @@
 //! What the tests share: scripted origins, stores that fail when they are told to, and short words for requests.
 
 mod body;
+pub(crate) mod clients;
 mod exchange;
 mod log;
 mod origin;
+pub(crate) mod program;
 pub(crate) mod redis;
 mod script;
 mod socket;

@@ -1,11 +1,10 @@
 //! A child process that does not outlive the test.
 
 use std::{
-    env,
     ffi::OsStr,
     fs::File,
     io,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         LazyLock,
@@ -14,6 +13,8 @@ use std::{
     thread,
 };
 
+use crate::support::program::{find, program};
+
 /// A running program; it is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Process(Child);
@@ -21,8 +22,7 @@ pub(super) struct Process(Child);
 impl Process {
     /// Starts `redis-server`; what it says goes into the file `log`.
     pub(super) fn redis(args: &[&OsStr], directory: &Path, log: &Path) -> Self {
-        let program = find("redis-server")
-            .expect("these tests need redis-server, and it is not installed: `apt-get install redis-server`");
+        let program = program("redis-server", "redis-server");
         // Where there is setpriv, the kernel kills the server if this program is killed before it can do so itself.
         let mut command = match find("setpriv") {
             Some(setpriv) => {
@@ -74,10 +74,4 @@ fn spawn(command: Command) -> io::Result<Child> {
     let (reply, child) = mpsc::channel();
     SPAWNER.send((command, reply)).expect("the thread never ends");
     child.recv().expect("the thread never ends")
-}
-
-/// A program on the search path.
-fn find(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|directory| directory.join(name)).find(|program| program.is_file())
 }
