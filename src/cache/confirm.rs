@@ -116,7 +116,7 @@ where
     /// An entry brought up to date, and where it belongs by what it varies by now.
     fn freshened(&self, entry: &Entry, update: &HeaderMap, now: SystemTime) -> Result<(Key, Entry), Skip> {
         let fresh = self.shared.freshened(entry, update, &self.client, [self.requested_at, now])?;
-        let vary = Vary::parse(fresh.head().headers());
+        let vary = Vary::to_keep(fresh.head().headers());
         let (key, variant) = self.slot.place(vary.as_ref(), &self.client.headers).ok_or(Skip::Forbidden)?;
         let head = fresh.head().clone().variant(variant);
         Ok((key, fresh.with_head(head)))

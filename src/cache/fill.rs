@@ -284,7 +284,7 @@ where
         without.iter().for_each(|name| {
             headers.remove(name);
         });
-        let vary = Vary::parse(&headers);
+        let vary = Vary::to_keep(&headers);
         let place = self.slot.place(vary.as_ref(), &self.client.headers);
         let (key, variant) = place.ok_or(Unkept { detail: None, lasting: true, private: false })?;
         let tags = self.shared.tags(&self.client, parts);

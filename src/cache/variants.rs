@@ -102,7 +102,7 @@ where
                 }
                 let Ok(fresh) = shared.freshened(&entry, &update, &client, times) else { continue };
                 // What is to vary by other fields from now on has to be asked for anew.
-                if Vary::parse(fresh.head().headers()) != Vary::parse(entry.head().headers()) {
+                if Vary::to_keep(fresh.head().headers()) != Vary::to_keep(entry.head().headers()) {
                     continue;
                 }
                 let confirms = Some(entry);

@@ -21,6 +21,12 @@ pub(crate) enum Coding {
     Zstd,
 }
 
+/// Whether nothing has to be undone.
+pub(crate) fn is_identity(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    values.flat_map(|value| list::members(value.as_bytes())).all(|name| name.eq_ignore_ascii_case(b"identity"))
+}
+
 /// The codings of a body in the order in which they were applied, without `identity`; `None` if one isn't known here, or there
 /// are more than four.
 pub(crate) fn codings(headers: &HeaderMap) -> Option<Vec<Coding>> {

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::{list, token::is_token};
+use super::{content_encoding, list, token::is_token};
 
 /// What a response depends on besides its URI (RFC 9110 §12.5.5, RFC 9111 §4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,24 @@ impl Vary {
         names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         names.dedup();
         (!names.is_empty()).then_some(Self::Fields(names))
+    }
+
+    /// What a response depends on if it is to be kept: what it says, and `Accept-Encoding` where its body is encoded. Servers
+    /// that forget to say so are many, and who didn't ask for a coding may not be able to read it.
+    pub(crate) fn to_keep(headers: &HeaderMap) -> Option<Self> {
+        let said = Self::parse(headers);
+        if content_encoding::is_identity(headers) {
+            return said;
+        }
+        let mut names = match said {
+            Some(Self::Any) => return said,
+            Some(Self::Fields(names)) => names,
+            None => Vec::new(),
+        };
+        if let Err(place) = names.binary_search_by(|name| name.as_str().cmp(header::ACCEPT_ENCODING.as_str())) {
+            names.insert(place, header::ACCEPT_ENCODING);
+        }
+        Some(Self::Fields(names))
     }
 }
 
@@ -184,6 +202,24 @@ mod tests {
     fn fields(names: &[&'static str]) -> Option<Vary> {
         let names = names.iter().copied().map(HeaderName::from_static);
         Some(Vary::Fields(names.collect()))
+    }
+
+    #[test]
+    fn an_encoded_body_depends_on_what_encodings_were_asked_for() {
+        let kept = |fields: &[(HeaderName, &'static str)]| {
+            let field = |(name, value): &(HeaderName, &'static str)| (name.clone(), HeaderValue::from_static(value));
+            Vary::to_keep(&fields.iter().map(field).collect())
+        };
+        let encoding = |value| (header::CONTENT_ENCODING, value);
+        let vary = |value| (header::VARY, value);
+        let fields = |names: &[HeaderName]| Some(Vary::Fields(names.to_vec()));
+        assert_eq!(kept(&[encoding("gzip")]), fields(&[header::ACCEPT_ENCODING]));
+        assert_eq!(kept(&[encoding("br"), vary("accept-encoding")]), fields(&[header::ACCEPT_ENCODING]));
+        let both = fields(&[header::ACCEPT_ENCODING, header::ORIGIN]);
+        assert_eq!(kept(&[encoding("br"), vary("origin")]), both);
+        assert_eq!(kept(&[encoding("br"), vary("*")]), Some(Vary::Any));
+        assert_eq!((kept(&[encoding("identity")]), kept(&[])), (None, None));
+        assert_eq!(kept(&[vary("origin")]), fields(&[header::ORIGIN]));
     }
 
     #[test]

@@ -222,3 +222,19 @@ async fn a_request_that_waited_for_another_variant_has_time_to_look_again() {
     assert_eq!(second.await.expect("joined"), "x");
     assert_eq!(layer.handle().stats().store_read_errors, 0);
 }
+
+/// Servers that compress and don't say that it depends on the request are many.
+#[tokio::test]
+async fn an_encoded_answer_is_not_given_to_who_did_not_ask_for_that_encoding() {
+    let origin = Origin::by_request(|request| match request.headers().get("accept-encoding") {
+        Some(_) => reply(200, &[("cache-control", "max-age=60"), ("content-encoding", "gzip")], full("packed")),
+        None => reply(200, &[("cache-control", "max-age=60")], full("plain")),
+    });
+    let cache = http(&ManualClock::default()).build().layer(origin.clone());
+    let packed = || get("http://a/", &[("accept-encoding", "gzip")]);
+    assert_eq!(text(ask(&cache, packed()).await).await, "packed");
+    assert_eq!(text(ask(&cache, packed()).await).await, "packed");
+    assert_eq!(origin.calls(), 1);
+    assert_eq!(text(ask(&cache, get("http://a/", &[])).await).await, "plain");
+    assert_eq!(origin.calls(), 2);
+}
