@@ -102,9 +102,15 @@ fn detail(failure: &Failure) -> &'static str {
     }
 }
 
-/// As OpenAI and Anthropic name them, where they agree.
+/// What Anthropic answers if it has too much to do.
+const OVERLOADED: u16 = 529;
+
+/// As OpenAI and Anthropic name them, where they agree or only one of them has it.
 fn error_type(failure: &Failure) -> &'static str {
     match failure.cause {
+        Cause::Failed if failure.kind == FailureKind::Response && failure.status().as_u16() == OVERLOADED => {
+            "overloaded_error"
+        }
         Cause::Throttled => "rate_limit_error",
         Cause::Refused => "insufficient_quota",
         Cause::Failed => "api_error",
@@ -202,6 +208,17 @@ mod tests {
         });
         assert_eq!(body(&response)["error"], expected);
         assert_eq!(body(&response).get("last_status"), None);
+    }
+
+    #[test]
+    fn an_overloaded_upstream_is_told_from_a_broken_one() {
+        let overloaded = StatusCode::from_u16(529).ok();
+        for (last_status, expected) in [(overloaded, "overloaded_error"), (StatusCode::from_u16(500).ok(), "api_error")]
+        {
+            let failure = Failure { last_status, ..failure(FailureKind::Response, Cause::Failed) };
+            let response = Problem::new().error_member(true).response(&failure);
+            assert_eq!(body(&response)["error"]["type"], expected, "{last_status:?}");
+        }
     }
 
     #[test]
