@@ -33,6 +33,8 @@ mod stores;
 
 use std::time::Duration;
 
+pub(crate) use process::Proxy;
+
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -18,7 +18,7 @@ use super::{connection::Connection, message::Message, origin::Origin, within};
 
 /// A running proxy; it is killed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     child: Child,
     pid: u32,
     address: SocketAddr,
@@ -33,7 +33,7 @@ impl Proxy {
     }
 
     /// In front of an upstream's URL.
-    pub(super) async fn before(upstream: &str, args: &[&str]) -> Self {
+    pub(crate) async fn before(upstream: &str, args: &[&str]) -> Self {
         let args: Vec<_> = ["--upstream", upstream, "--listen", "127.0.0.1:0"].iter().chain(args).copied().collect();
         Self::launch(&args, &[]).await
     }
@@ -50,7 +50,7 @@ impl Proxy {
         Self { child, pid, address, out, log }
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 

@@ -50,7 +50,7 @@ pub(crate) async fn python() -> Command {
         let python = program("python3", "python3-venv");
         let mut venv = Command::new(&python);
         if done(venv.args(["-c", "import ensurepip, venv"])).await.is_err() {
-            return Err("this test needs Python's venv, and it is not installed: `apt-get install python3-venv`".into());
+            return Err("this test needs Python's venv, which isn't installed: `apt-get install python3-venv`".into());
         }
         let mut version = Command::new(&python);
         version.arg("--version");
@@ -82,8 +82,8 @@ struct Kit {
 impl Kit {
     /// The directory where it is installed, by `install` if it isn't there yet.
     ///
-    /// It is made beside its place and then moved there, so that what is there is whole. Who comes second finds the place taken
-    /// and uses what is in it.
+    /// It is made beside its place and then moved there, so that what is there is whole. Who comes second finds the
+    /// place taken and uses what is in it.
     async fn installed<F>(&self, version: Command, install: F) -> Result<PathBuf, String>
     where
         F: AsyncFnOnce(&Path) -> Result<String, String>,
