@@ -14,8 +14,8 @@ use tower::{Layer as _, ServiceExt as _};
 use super::{Served, hits, site};
 use crate::support::{Origin, empty, full, reply, text};
 
-#[tokio::test]
-async fn the_figures_are_those_of_the_layers() {
+/// A router over a cache, a retry layer and a limit that have had something to do.
+pub(super) async fn used() -> Served {
     let (site, handle) = site(Memory::new(64 << 20)).await;
     let retry = RetryFallbackLayer::builder().backoff(Backoff::constant(Duration::from_millis(1))).build();
     let limit = RateLimitLayer::new(Quota::per_day(2));
@@ -32,7 +32,12 @@ async fn the_figures_are_those_of_the_layers() {
         let request = Request::get("http://h/").body(empty()).expect("a request");
         limited.clone().oneshot(request).await.expect("an answer");
     }
+    served
+}
 
+#[tokio::test]
+async fn the_figures_are_those_of_the_layers() {
+    let served = used().await;
     let stats = served.get("/api/cache/stats").await.json();
     let cache = &stats["caches"][0];
     assert_eq!((&cache["space"], &cache["requests"], &cache["hits"]), (&"default".into(), &4.into(), &2.into()));

@@ -1,6 +1,20 @@
 //! The alerts and the dashboard that come with larder.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
+
+use super::figures;
+use crate::support::program::program;
+
+/// How long a check may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn file(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -38,4 +52,39 @@ fn the_dashboard_is_json_whose_panels_have_names_of_their_own() {
         let targets = panel["targets"].as_array().expect("targets");
         assert!(targets.iter().all(|target| target["expr"].as_str().is_some_and(|expr| expr.contains("larder_"))));
     }
+}
+
+/// What promtool says of `input`, or of the files that are named.
+async fn promtool(args: &[&str], input: &str) -> Output {
+    let mut command = Command::new(program("promtool", "prometheus"));
+    command.args(args).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/monitoring"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().expect("promtool starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let checked = timeout(PATIENCE, async {
+        // It reads nothing if it is given files, and has ended then.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+        child.wait_with_output().await
+    });
+    checked.await.expect("promtool comes to its end").expect("it can be waited for")
+}
+
+#[track_caller]
+fn assert_accepted(output: &Output, checked: &str) {
+    let said = [output.stdout.as_slice(), &output.stderr].concat();
+    assert!(output.status.success(), "{checked}: {}", String::from_utf8_lossy(&said));
+}
+
+#[tokio::test]
+async fn prometheus_takes_the_alerts_and_each_fires_when_it_should() {
+    assert_accepted(&promtool(&["check", "rules", "alerts.yml"], "").await, "alerts.yml");
+    assert_accepted(&promtool(&["test", "rules", "alerts_test.yml"], "").await, "alerts_test.yml");
+}
+
+#[tokio::test]
+async fn prometheus_takes_the_metrics_and_has_nothing_to_say_against_them() {
+    let metrics = figures::used().await.get("/metrics").await.text;
+    assert!(metrics.contains("larder_cache_requests_total"), "{metrics}");
+    assert_accepted(&promtool(&["check", "metrics"], &metrics).await, "GET /metrics");
 }
