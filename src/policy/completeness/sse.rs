@@ -48,6 +48,12 @@ impl<'a> Events<'a> {
         Self { rest, truncated: false }
     }
 
+    /// The events of `body` from the last to the first; no more of it is read than they ask for. What a cut left of an event
+    /// isn't among them.
+    pub(crate) fn from_end(body: &'a [u8]) -> FromEnd<'a> {
+        FromEnd { rest: body }
+    }
+
     /// Whether the body ends within an event. Known once the iterator has come to its end.
     ///
     /// White space and comments after the last event do not count.
@@ -89,6 +95,41 @@ impl<'a> Iterator for Events<'a> {
         self.truncated |= block.has_fields;
         None
     }
+}
+
+/// The events of a body in the order opposite to theirs.
+#[derive(Debug, Clone)]
+pub(crate) struct FromEnd<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for FromEnd<'a> {
+    type Item = Event<'a>;
+
+    fn next(&mut self) -> Option<Event<'a>> {
+        while !self.rest.is_empty() {
+            let (before, block) = self.rest.split_at(last_block(self.rest));
+            self.rest = before;
+            // Only the body's own start can be a byte order mark.
+            let mut events =
+                if before.is_empty() { Events::new(block) } else { Events { rest: block, truncated: false } };
+            if let Some(event) = events.next() {
+                return Some(event);
+            }
+        }
+        None
+    }
+}
+
+/// Where what stands after the last blank line begins; blank lines at the end don't count.
+fn last_block(body: &[u8]) -> usize {
+    let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let content = body.iter().rposition(|byte| !is_end(byte)).unwrap_or(0);
+    let is_blank = |end: usize| {
+        let line = body[..end].strip_suffix(b"\r\n").unwrap_or_else(|| &body[..end - 1]);
+        line.last().is_some_and(is_end)
+    };
+    (1..=content).rev().find(|&end| is_end(&body[end - 1]) && is_blank(end)).unwrap_or(0)
 }
 
 /// The lines since the last blank one.
@@ -201,8 +242,21 @@ mod tests {
         }
 
         #[test]
+        fn from_the_end_the_events_are_the_same(body in "\u{feff}?((data|event|id|:)(: ?[a\u{feff}]{0,3})?(\r\n|\n|\r){1,3}){0,6}") {
+            let (mut expected, truncated) = read(body.as_bytes());
+            expected.reverse();
+            let read = Events::from_end(body.as_bytes()).map(|event| {
+                (event.event.into_owned(), String::from_utf8_lossy(&event.data).into_owned())
+            });
+            if !truncated {
+                prop_assert_eq!(read.collect::<Vec<_>>(), expected);
+            }
+        }
+
+        #[test]
         fn arbitrary_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..64)) {
             read(&body);
+            Events::from_end(&body).count();
         }
 
         #[test]
