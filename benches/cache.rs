@@ -14,13 +14,13 @@ use std::{
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
-use http::{HeaderMap, Request, Response, StatusCode, request::Parts};
+use http::{HeaderMap, Request, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use http_body::Body;
 use http_body_util::{Empty, Full};
 use larder::{
     CacheLayer,
     entry::{Entry, Frames, Head, Lifetime},
-    fingerprint::{Fingerprint, RequestFingerprint},
+    fingerprint::{Fingerprint, Rendered, RequestFingerprint},
     header::date,
     key::{Key, KeyBuilder},
     llm,
@@ -146,6 +146,45 @@ fn fingerprint(c: &mut Criterion) {
     group.finish();
 }
 
+/// What a hit costs besides if the answer was kept in the other form.
+fn renderings(c: &mut Criterion) {
+    const CHUNK: &str =
+        r#""id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"gpt-4o","system_fingerprint":"fp""#;
+    let kit = llm::Fingerprint::new();
+    let chat = head("http://example.com/v1/chat/completions");
+    let lifetime = Lifetime::new(SystemTime::now(), Duration::from_secs(3600));
+    let kept = |media_type: &str, body: String| {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, media_type.parse().expect("a value"))]);
+        Entry::new(Head::new(StatusCode::OK, headers, lifetime.clone()), Frames::whole(body.into()))
+    };
+    let asked = |stream: &str| {
+        let body = Bytes::from(format!(r#"{{"model":"gpt-4o","messages":[]{stream}}}"#));
+        kit.identify(&chat, &body).and_then(|identity| identity.rendering).expect("a rendering")
+    };
+    let (plain, streamed) = (asked(""), asked(r#","stream":true"#));
+    let mut group = c.benchmark_group("a chat's answer in its other form");
+    for tokens in [40, 400] {
+        let choice = |delta: &str, finish: &str| {
+            let choice = format!(r#"{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":{finish}}}"#);
+            format!("data: {{{CHUNK},\"choices\":[{choice}],\"usage\":null}}\n\n")
+        };
+        let mut events = choice(r#"{"role":"assistant","content":"","refusal":null}"#, "null");
+        events.extend((0..tokens).map(|_| choice(r#"{"content":" larder"}"#, "null")));
+        events.push_str(&choice("{}", r#""stop""#));
+        let usage = r#"{"prompt_tokens":9,"completion_tokens":400,"total_tokens":409}"#;
+        events.push_str(&format!("data: {{{CHUNK},\"choices\":[],\"usage\":{usage}}}\n\ndata: [DONE]\n\n"));
+        let stream = kept("text/event-stream", events);
+        let Rendered::Converted(whole) = kit.render(&chat, plain, &stream) else { panic!("it can be converted") };
+        for (name, entry, wanted) in [("stream to plain", &stream, plain), ("plain to stream", &whole, streamed)] {
+            group.throughput(Throughput::Bytes(entry.body().data().len() as u64));
+            group.bench_function(format!("{name}, {} bytes", entry.body().data().len()), |b| {
+                b.iter(|| kit.render(&chat, wanted, black_box(entry)));
+            });
+        }
+    }
+    group.finish();
+}
+
 fn store(c: &mut Criterion) {
     const ENTRIES: usize = 100_000;
     let memory = Memory::new(1 << 30);
@@ -177,7 +216,7 @@ fn store(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
-    targets = layer, fingerprint, store
+    targets = layer, fingerprint, renderings, store
 }
 
 fn main() {

@@ -36,6 +36,13 @@ impl Head {
         Self { status, headers, lifetime, tags: Box::default(), variant: None, rendering: None, note: None }
     }
 
+    /// The same with other fields.
+    pub(crate) fn with_headers(mut self, mut headers: HeaderMap) -> Self {
+        compact(&mut headers);
+        self.headers = headers;
+        self
+    }
+
     /// Sets the tags.
     #[must_use]
     pub fn tags(mut self, tags: Vec<Tag>) -> Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, Method, header::CONTENT_ENCODING, request::Parts};
+use http::{HeaderName, Method, Uri, header::CONTENT_ENCODING, request::Parts};
 
 use super::{BodyUse, Fingerprint, Scope, json, uri::normalized};
 use crate::{
@@ -86,15 +86,20 @@ impl RequestFingerprint {
 
     /// Adds what all requests count: method, URI, chosen fields, scope. False if the request is to pass by the cache.
     pub(crate) fn add_head(&self, head: &Parts, host: &str, key: &mut KeyBuilder) -> bool {
+        self.add_head_at(head, &head.uri, host, key)
+    }
+
+    /// The same, with another URI in the place of the request's.
+    pub(crate) fn add_head_at(&self, head: &Parts, uri: &Uri, host: &str, key: &mut KeyBuilder) -> bool {
         key.add("method", head.method.as_str().as_bytes());
         key.add("host", host.as_bytes());
         // The scheme counts where it is known; a server doesn't know it, and has one only.
-        if let Some(scheme) = head.uri.scheme_str() {
+        if let Some(scheme) = uri.scheme_str() {
             key.add("scheme", scheme.as_bytes());
         }
-        let path = if head.uri.path().is_empty() { "/" } else { head.uri.path() };
+        let path = if uri.path().is_empty() { "/" } else { uri.path() };
         key.add("path", &normalized(path));
-        match head.uri.query() {
+        match uri.query() {
             Some(query) if self.ignored_query.is_empty() => key.add("query", &normalized(query)),
             Some(query) => {
                 let counts = |pair: &&str| {

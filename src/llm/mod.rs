@@ -21,7 +21,6 @@ mod explain;
 mod fingerprint;
 mod ledger;
 mod price;
-#[cfg_attr(not(test), expect(dead_code, reason = "the cache doesn't ask for renderings yet"))]
 mod rendering;
 mod retry;
 mod tokens;

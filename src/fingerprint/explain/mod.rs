@@ -9,8 +9,8 @@ use http::{HeaderName, HeaderValue, Request, Uri, request::Parts};
 use serde::Serialize;
 
 use self::body::{Step, compare, put, render, value_at};
-use super::{BodyUse, Fingerprint, json};
-use crate::{header::host::authority, key::Key};
+use super::{BodyUse, Fingerprint, Identity, json};
+use crate::header::host::authority;
 
 /// The most differences that are looked at; each costs a key.
 const MOST: usize = 100;
@@ -24,6 +24,9 @@ const SHOWN: usize = 120;
 pub struct Explanation {
     /// Whether they do.
     pub is_shared: bool,
+    /// Whether what they share has to be put into another rendering for one of them; where that can't be done exactly, each has its
+    /// own.
+    pub is_converted: bool,
     /// The key of each, as `label:digest`; `None` if the request passes by the cache.
     pub keys: [Option<String>; 2],
     /// Where they differ; one that [counts](Difference::counts) is reason enough not to share.
@@ -68,17 +71,22 @@ pub fn explain<F: Fingerprint + ?Sized>(
     second: &Request<Bytes>,
 ) -> Explanation {
     let [first, second] = [Asked::new(first), Asked::new(second)];
-    let keys = [first.key(fingerprint), second.key(fingerprint)];
+    let identities = [first.identity(fingerprint), second.identity(fingerprint)];
+    let is_shared = matches!(&identities, [Some(one), Some(other)] if one.key == other.key);
+    let is_converted = matches!(&identities, [Some(one), Some(other)] if is_shared && one != other);
+    let keys = identities.map(|identity| identity.map(|identity| identity.key));
     let mut found = Vec::new();
     first.differences(&second, &mut found);
     let has_more = found.len() > MOST;
     found.truncate(MOST);
     let differences = found.into_iter().map(|found| {
-        let counts = keys[0].as_ref().map(|key| first.with(&found, &second).key(fingerprint).as_ref() != Some(key));
+        let alone = || first.with(&found, &second).identity(fingerprint).map(|identity| identity.key);
+        let counts = keys[0].is_some().then(|| alone() != keys[0]);
         Difference { at: found.name(), first: found.shown[0].clone(), second: found.shown[1].clone(), counts }
     });
     Explanation {
-        is_shared: keys[0].is_some() && keys[0] == keys[1],
+        is_shared,
+        is_converted,
         differences: differences.collect(),
         keys: keys.map(|key| key.map(|key| key.to_string())),
         has_more,
@@ -132,12 +140,12 @@ impl Asked {
         Self { head, body }
     }
 
-    fn key<F: Fingerprint + ?Sized>(&self, fingerprint: &F) -> Option<Key> {
+    fn identity<F: Fingerprint + ?Sized>(&self, fingerprint: &F) -> Option<Identity> {
         match fingerprint.body(&self.head) {
-            BodyUse::Ignore => fingerprint.key(&self.head, &Bytes::new()),
+            BodyUse::Ignore => fingerprint.identify(&self.head, &Bytes::new()),
             BodyUse::Empty if !self.body.is_empty() => None,
             BodyUse::Buffer { limit } if self.body.len() > limit => None,
-            BodyUse::Empty | BodyUse::Buffer { .. } => fingerprint.key(&self.head, &self.body),
+            BodyUse::Empty | BodyUse::Buffer { .. } => fingerprint.identify(&self.head, &self.body),
         }
     }
 

@@ -66,7 +66,7 @@ const GOLDEN: [&str; 7] = [
     "post:example.com/:b83621ce10314cda95f7a179291d14afa56ec5409d2558505ae9528049e57de5",
     "get:example.com/:3bf46f61510c14c1564418c4c62e33b092b5b870593eeaa6e4c73d5d5ba290d6",
     "chat:gpt-4o:0b793d8ad5c539351e547c55c08d5974a7b6117c91f6b08dfb97aa023c355c81",
-    "messages:claude:d65645ce88404fb2813085b87ce76fd62b468ec0b5102fa82151417d62df5cdc",
+    "messages:claude:b6861aa209d5adba543a86d9acf4a2ffb4851923c978683a4609c8341a9bfac6",
 ];
 
 /// A request as its parts, each of which counts.

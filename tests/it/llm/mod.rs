@@ -2,6 +2,7 @@
 
 mod ledger;
 mod ledger_retry;
+mod renderings;
 
 use std::time::Duration;
 

@@ -44,8 +44,8 @@ pub(crate) fn empty() -> Body {
 }
 
 /// A body in frames, all of them there, that doesn't say how long it is.
-pub(crate) fn pieces(parts: impl IntoIterator<Item = &'static str>) -> Body {
-    let parts: Vec<Sent> = parts.into_iter().map(|part| Ok(Frame::data(Bytes::from_static(part.as_bytes())))).collect();
+pub(crate) fn pieces(parts: impl IntoIterator<Item = impl Into<Bytes>>) -> Body {
+    let parts: Vec<Sent> = parts.into_iter().map(|part| Ok(Frame::data(part.into()))).collect();
     StreamBody::new(stream::iter(parts)).boxed_unsync()
 }
 
