@@ -74,9 +74,8 @@ impl<St: Store, F, P> Shared<St, F, P> {
         if *flight == head_key(&slot.key) {
             return Claim::Free;
         }
-        // Under the key of one rendering's fetch nothing lies that could be compared.
-        let seen = slot.kept().filter(|_| *flight == slot.key);
-        let mut asked = pin!(self.store.claim(flight, seen));
+        // By the place, whatever rendering is fetched: another's may serve, and what lies there is compared.
+        let mut asked = pin!(self.store.claim(&slot.key, slot.kept()));
         // A store that nobody shares answers at once, and needs no timer, which would need a runtime.
         match poll_fn(|context| Poll::Ready(asked.as_mut().poll(context))).await {
             Poll::Ready(claim) => claim,

@@ -112,13 +112,14 @@ fn answers(url: &str, has_default: bool) -> String {
     let json = "-H 'content-type: application/json'";
     let fail = "-H 'cache-control: max-age=0' -H 'x-demo-fault: 503'";
     let ask = r#""messages":[{"role":"user","content":"What is a larder?"}]"#;
+    let other = ask.replace("What is", "What belongs in");
     let last = if has_default { "the default answer" } else { "a problem that says what to do" };
     format!(
         "# run it twice: the second answer comes from the larder\n\
          curl -s {show} {url} {json} -d '{{\"model\":\"demo\",{ask}}}'\n\
          \n\
          # streamed; run it twice: the second answer comes from the larder\n\
-         curl -sN {show} {url} {json} -d '{{\"model\":\"demo\",\"stream\":true,{ask}}}'\n\
+         curl -sN {show} {url} {json} -d '{{\"model\":\"demo\",\"stream\":true,{other}}}'\n\
          \n\
          # the upstream fails twice: the third try is answered\n\
          curl -s {tell} {url} {json} -d '{{\"model\":\"demo-503*2\",{ask}}}'\n\

@@ -43,10 +43,12 @@ async fn the_log_says_what_an_answer_cost_and_what_its_repetition_saved() {
     assert_eq!((again.field("larder-cost"), again.field("larder-saved")), (None, None), "not asked for");
 
     let streamed = |rest| question("gpt-4o-mini", &format!(r#","stream":true{rest}"#));
-    let (first, line) = ask(&proxy, &streamed(r#","stream_options":{"include_usage":true}"#)).await;
+    let (first, line) = ask(&proxy, &streamed(r#","seed":1,"stream_options":{"include_usage":true}"#)).await;
     assert!(first.text().contains("\"usage\":{"), "{first:?}");
     assert!(line.contains(&format!("model=gpt-4o-mini cost={cost} saved=0 ")), "{line}");
-    let (_, line) = ask(&proxy, &streamed("")).await;
+    let (plain, line) = ask(&proxy, &question("gpt-4o-mini", r#","seed":1"#)).await;
+    assert!(plain.is_hit() && line.contains(&format!("model=gpt-4o-mini cost=0 saved={cost} ")), "{line}");
+    let (_, line) = ask(&proxy, &streamed(r#","seed":2"#)).await;
     assert!(line.contains("model=gpt-4o-mini cost=unknown saved=0 "), "it doesn't say what it took: {line}");
     let (_, line) = ask(&proxy, &question("no-such-model", "")).await;
     assert!(line.contains("model=no-such-model cost=unknown saved=0 "), "{line}");

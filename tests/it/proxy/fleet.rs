@@ -110,7 +110,7 @@ async fn what_one_proxy_fetched_another_has_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn an_answer_that_one_proxy_paid_for_another_gives_plain_and_streamed() {
+async fn an_answer_that_one_proxy_paid_for_another_gives_as_it_was_kept() {
     const EVENTS: [&str; 3] = [
         "data: {\"id\":\"1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"H\u{e9}\"}}]}\n\n",
         "data: {\"id\":\"1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\r\n\r\n",
@@ -126,12 +126,12 @@ async fn an_answer_that_one_proxy_paid_for_another_gives_plain_and_streamed() {
         bytes
     })
     .await;
-    let streamed = QUESTION.replacen('{', r#"{"stream":true,"#, 1);
+    let other_question = QUESTION.replacen('{', r#"{"stream":true,"seed":1,"#, 1);
     for (round, memory) in [false, true].into_iter().enumerate() {
         let server = Server::start().await;
         let [one, other] = two(&origin, &server.url(), memory, "llm").await;
         for (body, kind, whole) in
-            [(QUESTION, "application/json", answer(2 * round + 1)), (&streamed, "text/event-stream", EVENTS.concat())]
+            [(QUESTION, "application/json", answer(2 * round + 1)), (&other_question, "text/event-stream", EVENTS.concat())]
         {
             let first = post(&one, CHAT, body).await;
             assert!(!first.is_hit() && first.text() == whole, "{memory}: {}", first.cache());
@@ -141,6 +141,10 @@ async fn an_answer_that_one_proxy_paid_for_another_gives_plain_and_streamed() {
                 assert_eq!((given.text(), given.field("content-type")), (&*whole, Some(kind)), "{memory}");
             }
         }
+        assert_eq!(origin.calls(), 2 * (round + 1), "{memory}");
+        let given = post(&other, CHAT, &QUESTION.replacen('{', r#"{"stream":true,"#, 1)).await;
+        assert!(given.is_hit() && given.cache().contains("converted"), "{memory}: {}", given.cache());
+        assert!(given.text().starts_with("data: {") && given.text().ends_with("data: [DONE]\n\n"), "{}", given.text());
         assert_eq!(origin.calls(), 2 * (round + 1), "{memory}");
     }
 }

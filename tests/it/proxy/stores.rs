@@ -187,7 +187,7 @@ async fn the_demo_keeps_its_answers_in_redis() {
     let proxy = Proxy::launch(&["--demo", "--listen=127.0.0.1:0", "--store-timeout=10s", &store], &[]).await;
     for body in [
         r#"{"model":"demo","messages":[{"role":"user","content":"hi"}]}"#,
-        r#"{"model":"demo","stream":true,"messages":[{"role":"user","content":"hi"}]}"#,
+        r#"{"model":"demo","stream":true,"messages":[{"role":"user","content":"ho"}]}"#,
     ] {
         let first = proxy.ask(post_json(CHAT, &[], body)).await;
         assert_eq!(first.status(), 200, "{}", first.cache());

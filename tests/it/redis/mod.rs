@@ -15,6 +15,7 @@ mod listing;
 mod one_fetch;
 mod overtaken;
 mod purge;
+mod renderings;
 mod reshard;
 mod samples;
 mod sentinel;
