@@ -3,6 +3,8 @@
 //! Each runs its script of `tests/clients` three times: against an upstream itself, through the proxy, and through the
 //! proxy again. Whatever a client makes of an answer has to be the same each time.
 
+mod answers;
+mod renderings;
 mod upstream;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -106,20 +108,25 @@ fn assert_same_error(name: &str, given: &Value, expected: &Value) {
 
 /// Runs a script against this, and reads its steps.
 async fn run(script: &str, url: &str) -> BTreeMap<String, Step> {
-    let mut command = if script.ends_with(".py") { clients::python().await } else { clients::node().await };
-    let output = command.arg(clients::script(script)).arg(url).output();
-    let output = tokio::time::timeout(PATIENCE, output).await.expect("it comes to its end").expect("it runs");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script}: {errors}");
     let mut steps = BTreeMap::new();
-    for line in String::from_utf8(output.stdout).expect("text").lines() {
-        let mut step: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    for mut step in lines(script, &[url]).await {
         let cache = step["cache"].as_str().map(str::to_owned);
         let read = Step { cache, object: step["object"].take(), error: step["error"].take() };
         let name = step["step"].as_str().expect("a name").to_owned();
-        assert!(steps.insert(name, read).is_none(), "a step's name is its own: {line}");
+        assert!(steps.insert(name, read).is_none(), "a step's name is its own: {step}");
     }
     steps
+}
+
+/// Runs a script to its end, and reads what it says: lines of JSON.
+async fn lines(script: &str, args: &[&str]) -> Vec<Value> {
+    let mut command = if script.ends_with(".py") { clients::python().await } else { clients::node().await };
+    let output = command.arg(clients::script(script)).args(args).output();
+    let output = tokio::time::timeout(PATIENCE, output).await.expect("it comes to its end").expect("it runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {errors}");
+    let said = String::from_utf8(output.stdout).expect("text");
+    said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ const NUMBER: &str = "@N@";
 /// The model whose streams break off.
 const CUT: &str = "error-cut";
 
-/// A listening upstream, which ends when this is dropped. Answers are numbered from 1, and have their numbers in their ids.
+/// A listening upstream, which ends when this is dropped. Answers are numbered from 1, and their ids have the number.
 #[derive(Debug)]
 pub(super) struct Upstream {
     address: SocketAddr,
@@ -101,7 +101,7 @@ fn api(path: &str) -> Option<&'static str> {
     })
 }
 
-/// The recording of what a request gets, and its status. A model whose name begins with `error` fails as the rest of it says.
+/// The recording of what a request gets, and its status. A model whose name begins with `error` fails as the rest says.
 fn recording(api: &str, request: &Value) -> (StatusCode, String) {
     let family = if api == "messages" { "messages_error" } else { "error" };
     let model = request["model"].as_str().unwrap_or_default();
