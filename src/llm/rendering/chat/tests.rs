@@ -155,6 +155,7 @@ fn what_is_not_known_for_sure_is_inexact() {
     let cases = [
         body.replace(stop, "\"finish_reason\":null"),
         body.replace("data: [DONE]\n\n", ""),
+        body.replace("[DONE]", "{}"),
         format!("{body}{body}"),
         body.replace("\"refusal\":null},\"logprobs\"", "\"audio\":{\"id\":\"a\"}},\"logprobs\""),
         body.replacen("gpt-4o-2024-08-06", "gpt-4o", 1),
