@@ -113,7 +113,7 @@ impl<'a> Answer<'a> {
         for (name, value) in piece.iter() {
             match name {
                 "candidates" => {}
-                USAGE => self.usage = Some(value.object().map(|_| value)?),
+                USAGE if value.is_object() => self.usage = Some(value),
                 FEEDBACK if is_all => {}
                 _ => self.same.take(&SAME, name, value)?,
             }

@@ -50,6 +50,10 @@ impl<'a> Raw<'a> {
         self.0.starts_with('"')
     }
 
+    pub(super) fn is_object(self) -> bool {
+        self.0.starts_with('{')
+    }
+
     /// A count or an index.
     pub(super) fn index(self) -> Option<usize> {
         serde_json::from_str(self.0).ok()
@@ -71,7 +75,7 @@ pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Raw<'a>)>);
 
 impl<'a> Object<'a> {
     pub(super) fn read(json: &'a [u8]) -> Option<Self> {
-        Raw::read(json)?.object()
+        serde_json::from_str(std::str::from_utf8(json).ok()?).ok()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<Raw<'a>> {

@@ -47,7 +47,7 @@ impl<'a> Choice<'a> {
                     }
                 }
                 _ if ALWAYS_NULL.contains(&name) && value.is_null() => self.ends.take(&ALWAYS_NULL, name, value)?,
-                _ if value.object().is_none() => self.ends.take(&ENDS, name, value)?,
+                _ if !value.is_object() => self.ends.take(&ENDS, name, value)?,
                 _ => return None,
             }
         }

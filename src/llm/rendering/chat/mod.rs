@@ -153,10 +153,10 @@ impl<'a> Answer<'a> {
             match name {
                 "object" | "choices" => {}
                 "usage" if value.is_null() => {}
-                "usage" if self.usage.is_none() => self.usage = Some(value.object().map(|_| value)?),
+                "usage" if self.usage.is_none() && value.is_object() => self.usage = Some(value),
                 "obfuscation" if is_chunk && value.is_string() => {}
                 _ if ALWAYS_NULL.contains(&name) && value.is_null() => self.same.take(&ALWAYS_NULL, name, value)?,
-                _ if value.is_null() || value.object().is_none() => self.same.take(&SAME, name, value)?,
+                _ if !value.is_object() => self.same.take(&SAME, name, value)?,
                 _ => return None,
             }
         }

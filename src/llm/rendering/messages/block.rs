@@ -89,7 +89,7 @@ impl<'a> Block<'a> {
         let input = object.get("input")?;
         let is_empty = input.object().map(|input| input.iter().next().is_none());
         // A start that has something in it already isn't what the pieces are added to.
-        if is_start && is_empty != Some(true) || !input.text().starts_with('{') {
+        if is_start && is_empty != Some(true) || !input.is_object() {
             return None;
         }
         let members = object.iter().filter(|(name, _)| *name != "input");
