@@ -9,9 +9,10 @@
 //!
 //! 1. `server`: accepts connections (HTTP/1.1 and h2c), writes a line to the log for each request, shuts down gracefully.
 //! 2. `larder::RateLimitLayer`, as `limits` sets it up: answers those who use too much.
-//! 3. `larder::CacheLayer`: answers what is kept.
-//! 4. `larder::RetryFallbackLayer`, as `retry` sets it up: tries again what is worth it, and falls back if that doesn't help.
-//! 5. `forward`: sends the rest to the upstream, and makes a message of what it sends into one of the proxy's own.
+//! 3. `larder::llm::EmbeddingsLayer`, if told: answers the texts of requests for embeddings that are kept.
+//! 4. `larder::CacheLayer`: answers what is kept.
+//! 5. `larder::RetryFallbackLayer`, as `retry` sets it up: tries again what is worth it, and falls back if that doesn't help.
+//! 6. `forward`: sends the rest to the upstream, and makes a message of what it sends into one of the proxy's own.
 //!
 //! `admin` answers those who look after it, on a port of its own.
 
@@ -137,6 +138,12 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
             let fingerprint = || llm::Fingerprint::new().rest(http_fingerprint());
             let prices = options.prices.clone().unwrap_or_else(llm::Prices::none);
             let ledger = llm::Ledger::builder().prices(llm::Prices::builtin().with(prices)).fields(options.cost_fields);
+            let per_item = options.embeddings_per_item;
+            let embeddings = llm::EmbeddingsLayer::builder(store.clone(), options.ttl)
+                .fingerprint(fingerprint())
+                .when(move |_| per_item)
+                .lookup_timeout(options.lookup_timeout())
+                .try_build()?;
             let cache = llm::layer(store, options.ttl)
                 .fingerprint(fingerprint())
                 .policy(policy)
@@ -144,7 +151,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .max_body(options.max_body)
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
-            let stack = Stack { limits, cache, retry: retry::llm(options, &prefix)? };
+            let stack = Stack { limits, embeddings, cache, retry: retry::llm(options, &prefix)? };
             show(admin, &stack, fingerprint())?;
             server::run(listener, stack, forward).await
         }
@@ -152,13 +159,14 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
             let policy = Rfc9111::shared()
                 .stale_while_revalidate(options.stale_while_revalidate)
                 .stale_if_error(options.stale_if_error);
+            let embeddings = llm::EmbeddingsLayer::builder(store.clone(), options.ttl).when(|_| false).try_build()?;
             let cache = CacheLayer::builder(store)
                 .fingerprint(http_fingerprint())
                 .policy(policy)
                 .max_body(options.max_body)
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
-            let stack = Stack { limits, cache, retry: retry::http(options, &prefix)? };
+            let stack = Stack { limits, embeddings, cache, retry: retry::http(options, &prefix)? };
             show(admin, &stack, http_fingerprint())?;
             server::run(listener, stack, forward).await
         }

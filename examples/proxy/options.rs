@@ -81,6 +81,10 @@ pub(crate) struct Options {
     #[arg(long, env = "LARDER_COST_FIELDS", value_parser = BoolishValueParser::new())]
     pub(crate) cost_fields: bool,
 
+    /// Keep embeddings text by text, so that a batch asks only for those that are new (profile `llm`)
+    #[arg(long, env = "LARDER_EMBEDDINGS_PER_ITEM", value_parser = BoolishValueParser::new())]
+    pub(crate) embeddings_per_item: bool,
+
     /// What is cached: `http`, GET and HEAD as RFC 9111 has it for a shared cache; `llm`, besides that, POSTs to generation
     /// endpoints, by their body and per credential
     #[arg(long, env = "LARDER_PROFILE", value_enum, default_value_t = Profile::Llm)]

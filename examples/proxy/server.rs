@@ -19,10 +19,11 @@ use larder::{
     cache::CacheBody,
     fingerprint::Fingerprint,
     header::hop_by_hop,
+    llm::EmbeddingsLayer,
     policy::Policy,
     rate_limit::{RateLimitBody, limiter::BoxLimiter},
     retry::{Classify, RetryBody},
-    store::Store,
+    store::{BoxStore, Store},
 };
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpListener, signal::unix, sync::watch};
@@ -45,20 +46,26 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const BACKLOG: i32 = 4096;
 
 /// Each layer above it may have read the client's body.
-type Upstream = Forward<ReplayBody<ReplayBody<ReplayBody<Incoming>>>>;
-type AnswerBody = Either<CacheBody<RetryBody<Incoming>>, Full<Bytes>>;
+type Upstream = Forward<ReplayBody<ReplayBody<ReplayBody<ReplayBody<Incoming>>>>>;
+type AnswerBody = Either<ReplayBody<CacheBody<RetryBody<Incoming>>>, Full<Bytes>>;
 type ResponseBody = Logged<Either<RateLimitBody<AnswerBody>, AnswerBody>>;
 
 /// The layers in front of the upstreams.
 pub(crate) struct Stack<St, F, P, C> {
     pub(crate) limits: Option<RateLimitLayer<BoxLimiter>>,
+    pub(crate) embeddings: EmbeddingsLayer<BoxStore>,
     pub(crate) cache: CacheLayer<St, F, P>,
     pub(crate) retry: RetryFallbackLayer<C>,
 }
 
 impl<St, F, P, C> Clone for Stack<St, F, P, C> {
     fn clone(&self) -> Self {
-        Self { limits: self.limits.clone(), cache: self.cache.clone(), retry: self.retry.clone() }
+        Self {
+            limits: self.limits.clone(),
+            embeddings: self.embeddings.clone(),
+            cache: self.cache.clone(),
+            retry: self.retry.clone(),
+        }
     }
 }
 
@@ -168,7 +175,7 @@ where
             let upstream = if tells { upstream.telling(side.begin()) } else { upstream };
             let upstreams = stack.retry.layer(upstream).map_request(move |request| introduce(request, peer));
             request.extensions_mut().insert(peer);
-            let cache = stack.cache.layer(upstreams);
+            let cache = stack.embeddings.layer(stack.cache.layer(upstreams));
             let answer = async {
                 let Some(limits) = stack.limits else {
                     return Ok(asked(cache, request.map(ReplayBody::new)).await.map(Either::Right));
@@ -189,7 +196,11 @@ where
 /// Asks cache and upstreams. A failure is an answer, too, so that it says how the limits stand.
 async fn asked<S>(mut cache: S, request: Request<ReplayBody<Incoming>>) -> Response<AnswerBody>
 where
-    S: Service<Request<ReplayBody<Incoming>>, Response = Response<CacheBody<RetryBody<Incoming>>>, Error = Failure>,
+    S: Service<
+            Request<ReplayBody<Incoming>>,
+            Response = Response<ReplayBody<CacheBody<RetryBody<Incoming>>>>,
+            Error = Failure,
+        >,
 {
     match cache.call(request).await {
         Ok(response) => response.map(Either::Left),

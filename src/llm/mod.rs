@@ -14,8 +14,11 @@
 //!
 //! A [`Ledger`] counts what answers cost, and what the cache saves.
 //!
+//! [`EmbeddingsLayer`] keeps embeddings text by text, however they are batched.
+//!
 //! [`retry`] is what stands between the cache and the provider.
 
+pub mod embeddings;
 mod endpoint;
 mod explain;
 mod fingerprint;
@@ -31,6 +34,7 @@ use std::time::Duration;
 use http::request::Parts;
 
 pub use self::{
+    embeddings::EmbeddingsLayer,
     endpoint::{Endpoint, is_generation},
     explain::explain,
     fingerprint::{Fingerprint, Temperature},

@@ -1,5 +1,6 @@
 //! The kit for LLM APIs over scripted origins.
 
+mod embeddings;
 mod ledger;
 mod ledger_retry;
 mod renderings;

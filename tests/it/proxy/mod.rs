@@ -9,6 +9,7 @@ mod command_line;
 mod connection;
 mod connections;
 mod cost;
+mod embeddings;
 mod encoded;
 mod faults;
 mod file;
