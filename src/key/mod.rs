@@ -13,7 +13,8 @@ use std::{fmt, hash, str::FromStr, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
-/// Raised whenever the same request would get another key than before.
+/// Raised whenever the same request would get another key than before; `tests/it/llm/corpus` says how its golden keys are then
+/// written anew.
 const SCHEMA: &[u8] = b"larder/1";
 
 /// The longest label, in bytes; what is longer is cut.

@@ -94,6 +94,17 @@ mod tests {
         assert!(Item::of(&bare).is_none());
     }
 
+    /// Entries outlive releases: what makes these unreadable raises the version.
+    #[test]
+    fn an_item_is_noted_byte_for_byte() {
+        let items = items(ANSWER.as_bytes(), &[1, 3]).expect("an answer");
+        let lifetime = Lifetime::new(SystemTime::UNIX_EPOCH, Duration::from_secs(1));
+        let entry = items[1].entry(Head::new(StatusCode::OK, HeaderMap::new(), lifetime)).expect("an entry");
+        assert_eq!(&**entry.body().data(), br#"{"object":"embedding","index":,"embedding":[0.10,-2e-3]}"#);
+        let note = r#"{"v":1,"at":30,"frame":[{"n":"object","v":"list"},{"n":"data"},{"n":"model","v":"m\u00e9"},{"n":"x","v":null},{"n":"usage"}],"usage":[["prompt_tokens",7],["total_tokens",7]]}"#;
+        assert_eq!(entry.head().noted().and_then(|note| note.text()).map(|text| &**text), Some(note.as_bytes()));
+    }
+
     #[test]
     fn what_is_not_exactly_what_was_asked_for_is_no_answer() {
         let of = |data: &str| format!(r#"{{"object":"list","data":[{data}],"model":"m"}}"#);

@@ -54,3 +54,38 @@ impl<'a> Asked<'a> {
         texts.iter().map(|at| self.batch.parts[self.texts[*at].part].length).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn keys(input: &str) -> Vec<String> {
+        let request = Request::post("https://api.openai.com/v1/embeddings").header("content-type", "application/json");
+        let head = request.body(()).expect("a request").into_parts().0;
+        let body = Bytes::from(format!(r#"{{"model":"m","input":{input}}}"#));
+        let asked = Asked::of(&Fingerprint::new(), &head, &body).expect("a batch");
+        asked.order.iter().map(|at| asked.texts[*at].key.to_string()).collect()
+    }
+
+    #[test]
+    fn a_text_has_one_key_alone_and_in_any_batch_however_it_is_written() {
+        let alone = keys(r#""hi""#);
+        assert_eq!(keys(r#"["a","h\u0069","hi"]"#)[1..], [alone.clone(), alone].concat());
+        assert_eq!(keys("[[1,2],[3]]")[0], keys("[1, 2]")[0]);
+        assert_ne!(keys(r#"["1"]"#), keys("[1]"));
+    }
+
+    /// A key that changes between releases is a lost cache: what changes them is named in the changelog.
+    #[test]
+    fn golden_keys_of_texts_do_not_change() {
+        assert_eq!(
+            keys(r#"["hi",  "ho"]"#),
+            [
+                "embeddings:m:e4426e6fbec463f26a0e8bc516bfc1ad1eb3e4dfd2eed9ab7c177e4a65ce57ec",
+                "embeddings:m:8a60a4d91c7e13b7a328bde3f108adf1dae87b38803e6408ae5d06922408aa1c",
+            ]
+        );
+    }
+}

@@ -1,5 +1,6 @@
 //! The kit for LLM APIs over scripted origins.
 
+mod corpus;
 mod embeddings;
 mod ledger;
 mod ledger_retry;
