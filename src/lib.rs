@@ -100,6 +100,7 @@
 //! | `encryption` | entries that are encrypted where they are kept |
 //! | `codec` | [`entry::codec`], entries as bytes, for far stores of your own |
 //! | `admin` | [`admin`], a router with health, statistics, listings, purges and metrics |
+//! | `metrics` | [`metrics`], the figures of all layers for exporters of the [`metrics`](::metrics) facade |
 //! | `reqwest` | the layers as a `reqwest_middleware::Middleware` |
 //! | `conformance` | `store::conformance`, the suite that every store passes |
 //!
@@ -115,11 +116,16 @@ pub mod clock;
 mod coalesce;
 pub mod entry;
 mod error;
+#[cfg(any(feature = "admin", feature = "metrics"))]
+mod figures;
 pub mod fingerprint;
 pub mod guide;
 pub mod header;
 pub mod key;
 pub mod llm;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
 pub mod policy;
 mod problem;
 pub mod rate_limit;

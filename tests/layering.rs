@@ -13,7 +13,8 @@ const RANKS: &[&[&str]] = &[
     &["coalesce", "stats"],
     &["cache", "retry", "rate_limit"],
     &["llm"],
-    &["reqwest", "admin"],
+    &["reqwest", "figures"],
+    &["admin", "metrics"],
 ];
 
 /// What stands above all ranks: the crate's page and its guide.

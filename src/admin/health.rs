@@ -1,11 +1,10 @@
 //! `GET /health` and `GET /health/cache`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{extract::State as Shared, response::Response};
 use http::StatusCode;
 use serde::Serialize;
-use tokio::time::timeout;
 
 use super::{
     params::{json, json_with},
@@ -14,11 +13,9 @@ use super::{
 };
 use crate::{
     cache,
+    figures::{PATIENCE, checkup},
     store::{Checkup, Health, TierState, Usage},
 };
-
-/// How long a store is waited for.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 struct Process {
@@ -98,24 +95,19 @@ pub(super) async fn stores(Shared(state): Shared<Arc<State>>) -> Response {
 pub(super) async fn tiers(cache: &cache::Handle) -> Vec<TierHealth> {
     let known = cache.tiers();
     let state = |at: usize, name| known.get(at).filter(|tier| tier.name == name).map(|tier| tier.state);
-    match timeout(PATIENCE, cache.checkup()).await {
-        Ok(tiers) => {
-            tiers.into_iter().enumerate().map(|(at, tier)| TierHealth::of(state(at, tier.name), tier)).collect()
-        }
-        Err(_) => {
-            let names = if known.is_empty() { vec!["store"] } else { known.iter().map(|tier| tier.name).collect() };
-            let late = |(at, name)| TierHealth {
-                name,
-                is_up: false,
-                error: Some(format!("the store did not answer in {} s; check its load", PATIENCE.as_secs())),
-                state: state(at, name),
-                latency: None,
-                usage: None,
-                version: None,
-            };
-            names.into_iter().enumerate().map(late).collect()
-        }
-    }
+    let shown = |(at, (name, checkup)): (usize, (&'static str, Option<Checkup>))| match checkup {
+        Some(checkup) => TierHealth::of(state(at, name), checkup),
+        None => TierHealth {
+            name,
+            is_up: false,
+            error: Some(format!("the store did not answer in {} s; check its load", PATIENCE.as_secs())),
+            state: state(at, name),
+            latency: None,
+            usage: None,
+            version: None,
+        },
+    };
+    checkup(cache).await.into_iter().enumerate().map(shown).collect()
 }
 
 impl TierHealth {
@@ -142,7 +134,7 @@ fn up_or_down<S: serde::Serializer>(is_up: &bool, serializer: S) -> Result<S::Ok
 }
 
 #[expect(clippy::ref_option, reason = "serde asks for it")]
-fn figures<S: serde::Serializer>(usage: &Option<Usage>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn figures<S: serde::Serializer>(usage: &Option<Usage>, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Figures {
         entries: u64,

@@ -37,7 +37,7 @@
 //!
 //! # Metrics
 //!
-#![doc = include_str!("metrics/names.md")]
+#![doc = include_str!("../figures/names.md")]
 //!
 //! [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 

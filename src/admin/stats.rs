@@ -5,15 +5,19 @@ use std::sync::Arc;
 use axum::{extract::State as Shared, response::Response};
 use serde::Serialize;
 
-use super::{params::json, state::State};
-use crate::{rate_limit, retry, stats, store::Tier};
+use super::{health::figures, params::json, state::State};
+use crate::{
+    figures::checkup,
+    rate_limit, retry, stats,
+    store::{Tier, Usage},
+};
 
 #[derive(Serialize)]
 struct Stats<'a> {
     version: &'static str,
     uptime: f64,
     caches: Vec<OfCache<'a>>,
-    retries: Vec<Named<'a, retry::Snapshot>>,
+    retries: Vec<OfRetry<'a>>,
     rate_limits: Vec<Named<'a, rate_limit::Snapshot>>,
 }
 
@@ -25,7 +29,24 @@ struct OfCache<'a> {
     hit_ratio: Option<f64>,
     #[serde(flatten)]
     counters: stats::Snapshot,
-    tiers: Vec<Tier>,
+    tiers: Vec<OfTier>,
+}
+
+#[derive(Serialize)]
+struct OfTier {
+    #[serde(flatten)]
+    counters: Tier,
+    /// Asked now.
+    #[serde(serialize_with = "figures")]
+    usage: Option<Usage>,
+}
+
+#[derive(Serialize)]
+struct OfRetry<'a> {
+    name: &'a str,
+    retry_success_ratio: Option<f64>,
+    #[serde(flatten)]
+    counters: retry::Snapshot,
 }
 
 #[derive(Serialize)]
@@ -36,22 +57,30 @@ struct Named<'a, T> {
 }
 
 pub(super) async fn stats(Shared(state): Shared<Arc<State>>) -> Response {
-    let caches = state.caches.iter().map(|(space, cache)| {
+    let mut caches = Vec::with_capacity(state.caches.len());
+    for (space, cache) in &state.caches {
         let counters = cache.stats();
-        OfCache {
+        let checked = checkup(cache).await;
+        let usage = |at: usize, tier: &Tier| checked.get(at).filter(|(name, _)| *name == tier.name)?.1.as_ref()?.usage;
+        let tiers = cache.tiers().into_iter().enumerate();
+        caches.push(OfCache {
             space,
             requests: counters.requests(),
             answered: counters.answered(),
             hit_ratio: counters.hit_ratio(),
             counters,
-            tiers: cache.tiers(),
-        }
+            tiers: tiers.map(|(at, tier)| OfTier { usage: usage(at, &tier), counters: tier }).collect(),
+        });
+    }
+    let retries = state.retries.iter().map(|(name, retry)| {
+        let counters = retry.stats();
+        OfRetry { name, retry_success_ratio: counters.retry_success_ratio(), counters }
     });
     json(&Stats {
         version: env!("CARGO_PKG_VERSION"),
         uptime: state.started.elapsed().as_secs_f64(),
-        caches: caches.collect(),
-        retries: state.retries.iter().map(|(name, retry)| Named { name, counters: retry.stats() }).collect(),
+        caches,
+        retries: retries.collect(),
         rate_limits: state.limits.iter().map(|(name, limit)| Named { name, counters: limit.stats() }).collect(),
     })
 }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{Method, Request, Response, request::Parts};
 use http_body::Body;
+use tokio::time::Instant;
 
 use super::{
     body::Served,
@@ -25,6 +26,7 @@ use crate::{
     },
     key::Key,
     policy::{Admission, Policy, Reuse},
+    stats::{Counter, Outcome},
     store::{Peek, Store},
 };
 
@@ -43,6 +45,7 @@ pub(super) struct Unread<B> {
     directives: RequestDirectives,
     wants: Wants,
     limit: usize,
+    begun: Instant,
 }
 
 /// A request and its key.
@@ -53,6 +56,21 @@ pub(super) struct Asked<B> {
     pub(super) directives: RequestDirectives,
     pub(super) wants: Wants,
     pub(super) slot: Option<Slot>,
+    /// When the request came.
+    pub(super) begun: Instant,
+}
+
+/// Who asks, what for, and since when.
+pub(super) struct Client<'a> {
+    head: &'a Parts,
+    wants: &'a Wants,
+    begun: Instant,
+}
+
+impl<B> Asked<B> {
+    pub(super) fn client(&self) -> Client<'_> {
+        Client { head: &self.head, wants: &self.wants, begun: self.begun }
+    }
 }
 
 impl<St, F, P> Shared<St, F, P>
@@ -67,56 +85,63 @@ where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
+        let begun = Instant::now();
         let (mut head, body) = request.into_parts();
         let Asks { directives, wants, origin } = Asks::of(&head);
-        if let Some(reason) = self.bypass(&head, &directives, origin) {
+        if let Some((reason, counter)) = self.bypass(&head, &directives, origin) {
             if directives.only_if_cached {
-                return Begun::Answer(self.only_if_cached(CacheStatus::forward(reason)));
+                return Begun::Answer(self.only_if_cached(CacheStatus::forward(reason), begun));
             }
             let status = CacheStatus::forward(reason);
-            return self.bypassed(head, ReplayBody::new(body), status);
+            return self.bypassed(head, ReplayBody::new(body), status, counter, begun);
         }
         match self.fingerprint.body(&head) {
             BodyUse::Buffer { .. } if body.is_end_stream() => {}
             BodyUse::Buffer { limit } => {
                 // What a body asks for has no ranges.
                 let wants = Wants { ranges: None, ..wants };
-                return Begun::Unread(Box::new(Unread { head, body, directives, wants, limit }));
+                return Begun::Unread(Box::new(Unread { head, body, directives, wants, limit, begun }));
             }
             BodyUse::Empty if !body.is_end_stream() => {
                 let status = CacheStatus::forward(Forward::Bypass).with_detail("request-body");
-                return self.bypassed(head, ReplayBody::new(body), status);
+                let counter = &self.stats.bypassed_body;
+                return self.bypassed(head, ReplayBody::new(body), status, counter, begun);
             }
             BodyUse::Empty | BodyUse::Ignore => {}
         }
         let Some(identity) = self.identity(&mut head, &Bytes::new()) else {
-            return self.bypassed(head, ReplayBody::new(body), CacheStatus::forward(Forward::Bypass));
+            let (status, counter) = (CacheStatus::forward(Forward::Bypass), &self.stats.bypassed_by_fingerprint);
+            return self.bypassed(head, ReplayBody::new(body), status, counter, begun);
         };
+        let client = |head, wants| Client { head, wants, begun };
         let peeked = self.store.peek(&identity.key);
         if let (Peek::Found(entry), None) = (&peeked, identity.rendering)
             && entry.head().selecting().is_none_or(|variant| variant.answers(&head.headers))
             && !self.is_invalidated(entry, &head)
-            && let Some(response) = self.fresh(entry, &identity.key, None, &head, &directives, &wants)
+            && let Some(response) = self.fresh(entry, &identity.key, None, &client(&head, &wants), &directives)
         {
             return Begun::Answer(response);
         }
         let slot = self.peeked(peeked, &identity, &head);
         if let Some(slot @ Slot { entry: Some(entry), key, .. }) = &slot
-            && let Some(response) = self.fresh(entry, key, slot.origin.as_ref(), &head, &directives, &wants)
+            && let Some(response) = self.fresh(entry, key, slot.origin.as_ref(), &client(&head, &wants), &directives)
         {
             return Begun::Answer(response);
         }
-        Begun::Keyed(Box::new(Asked { head, body: ReplayBody::new(body), identity, directives, wants, slot }))
+        Begun::Keyed(Box::new(Asked { head, body: ReplayBody::new(body), identity, directives, wants, slot, begun }))
     }
 
-    fn bypass(&self, head: &Parts, directives: &RequestDirectives, origin: bool) -> Option<Forward> {
+    /// Why a request passes by, and where that is counted.
+    fn bypass(&self, head: &Parts, directives: &RequestDirectives, origin: bool) -> Option<(Forward, &Counter)> {
+        let stats = &self.stats;
         if let Admission::Bypass(reason) = self.policy.admit(head) {
-            return Some(reason);
+            let is_method = reason == Forward::Method;
+            return Some((reason, if is_method { &stats.bypassed_method } else { &stats.bypassed_by_policy }));
         }
         if directives.no_store {
-            return Some(Forward::Request);
+            return Some((Forward::Request, &stats.bypassed_directive));
         }
-        origin.then_some(Forward::Bypass)
+        origin.then_some((Forward::Bypass, &stats.bypassed_origin))
     }
 
     /// What is asked for by the fingerprint; a HEAD asks for what a GET does, whose answer holds its own.
@@ -140,13 +165,28 @@ where
         key
     }
 
-    fn bypassed<B>(&self, head: Parts, body: ReplayBody<B>, status: CacheStatus) -> Begun<B> {
-        Begun::Bypass(self.passing(head, body, status))
+    fn bypassed<B>(
+        &self,
+        head: Parts,
+        body: ReplayBody<B>,
+        status: CacheStatus,
+        counter: &Counter,
+        begun: Instant,
+    ) -> Begun<B> {
+        Begun::Bypass(self.passing(head, body, status, counter, begun))
     }
 
-    fn passing<B>(&self, head: Parts, body: ReplayBody<B>, status: CacheStatus) -> Box<(Request<ReplayBody<B>>, Pass)> {
-        self.stats.bypassed.increment();
-        let pass = self.pass(&head, status);
+    fn passing<B>(
+        &self,
+        head: Parts,
+        body: ReplayBody<B>,
+        status: CacheStatus,
+        counter: &Counter,
+        begun: Instant,
+    ) -> Box<(Request<ReplayBody<B>>, Pass)> {
+        self.stats.is_to_be_answered(Outcome::Bypass);
+        counter.increment();
+        let pass = self.pass(&head, status, begun);
         Box::new((Request::from_parts(head, body), pass))
     }
 
@@ -156,14 +196,13 @@ where
         entry: &Entry,
         key: &Key,
         origin: Option<&Entry>,
-        head: &Parts,
+        client: &Client<'_>,
         directives: &RequestDirectives,
-        wants: &Wants,
     ) -> Option<Response<Served>> {
         let now = self.now();
         let serves = entry.head().lifetime().kept_in(now).is_some()
             && self.policy.reuse(directives, entry.head(), now) == Reuse::Serve;
-        serves.then(|| self.hit(entry, key, origin, head, wants, now))
+        serves.then(|| self.hit(entry, key, origin, client, now))
     }
 
     pub(super) fn hit(
@@ -171,17 +210,17 @@ where
         entry: &Entry,
         key: &Key,
         origin: Option<&Entry>,
-        head: &Parts,
-        wants: &Wants,
+        client: &Client<'_>,
         now: SystemTime,
     ) -> Response<Served> {
-        self.stats.hits.increment();
+        let Client { head, wants, begun } = *client;
         let mut status = CacheStatus::hit(entry.head().lifetime().ttl(now));
         if origin.is_some() {
             self.stats.converted.increment();
             status = status.with_detail("converted");
         }
         let response = self.answer_with(entry, key, head, wants, now, status);
+        self.answered(Outcome::Hit, begun, &response);
         self.observed(head, key, Answer::Hit, entry.head().noted(), response)
     }
 
@@ -191,19 +230,20 @@ where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let Unread { mut head, body, directives, wants, limit } = unread;
+        let Unread { mut head, body, directives, wants, limit, begun } = unread;
+        let stats = &self.stats;
         let status = CacheStatus::forward(Forward::Bypass);
-        let (body, status) = match buffer(body, limit).await {
+        let (body, status, counter) = match buffer(body, limit).await {
             Buffered::Whole(bytes, body) => match self.identity(&mut head, &bytes) {
                 Some(identity) => {
                     let slot = self.peek(&identity, &head);
-                    return Ok(Box::new(Asked { head, body, identity, directives, wants, slot }));
+                    return Ok(Box::new(Asked { head, body, identity, directives, wants, slot, begun }));
                 }
-                None => (body, status),
+                None => (body, status, &stats.bypassed_by_fingerprint),
             },
-            Buffered::TooLarge(body) => (body, status.with_detail("request-too-large")),
-            Buffered::Failed(body) => (body, status.with_detail("request-broken")),
+            Buffered::TooLarge(body) => (body, status.with_detail("request-too-large"), &stats.bypassed_too_large),
+            Buffered::Failed(body) => (body, status.with_detail("request-broken"), &stats.bypassed_broken),
         };
-        Err(self.passing(head, body, status))
+        Err(self.passing(head, body, status, counter, begun))
     }
 }

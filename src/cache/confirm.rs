@@ -26,6 +26,7 @@ use crate::{
         Exchange, Policy, Skip, Storage,
         rfc9111::validation::{self, Agreement},
     },
+    stats::Outcome,
     store::Store,
     tag::{self, Tag},
 };
@@ -82,9 +83,6 @@ where
         update: &HeaderMap,
         now: SystemTime,
     ) -> Response<Served> {
-        if !self.behind_response {
-            self.shared.stats.revalidated.increment();
-        }
         let mut status = self.status(StatusCode::NOT_MODIFIED);
         let fresh = if holds { self.freshened(&entry, update, now) } else { Err(Skip::Partial) };
         let entry = match fresh {
@@ -103,6 +101,7 @@ where
             }
         };
         let response = self.shared.answer_with(&entry, &self.slot.key, &self.client, &self.wants, now, status.clone());
+        self.answered(Outcome::Revalidated, &response);
         let response = self.observed(Answer::Confirmed, entry.head().noted(), response);
         match self.lead.take() {
             Some(lead) if status.stored && self.serves(entry.head()) => lead.share(entry),
@@ -135,11 +134,9 @@ where
         let fresh = self.freshened(entry, update, now);
         let mut status = self.status(StatusCode::NOT_MODIFIED);
         status.stored = fresh.is_ok();
-        if !self.behind_response {
-            self.shared.stats.revalidated.increment();
-        }
         let (key, fresh) = fresh.unwrap_or_else(|_| (self.slot.key.clone(), entry.clone()));
         let response = self.shared.answer_with(&fresh, &key, &self.client, &self.wants, now, status.clone());
+        self.answered(Outcome::Revalidated, &response);
         let response = self.observed(Answer::Confirmed, fresh.head().noted(), response);
         if status.stored {
             let primary = self.slot.primary.clone();
@@ -175,10 +172,10 @@ where
             return Err(self);
         };
         self.put_confirmed(key, fresh.clone(), entry.clone());
-        self.count_miss();
         let mut status = self.status(StatusCode::OK);
         status.stored = true;
         let response = self.shared.answer_with(&fresh, &self.slot.key, &self.client, &self.wants, now, status);
+        self.answered(Outcome::Miss, &response);
         let response = self.observed(Answer::Confirmed, fresh.head().noted(), response);
         if let Some(lead) = self.lead {
             lead.share(fresh);

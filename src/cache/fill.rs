@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{Extensions, Method, Request, Response, StatusCode, header::AGE, request::Parts, response};
 use http_body::Body;
+use tokio::time::Instant;
 
 use super::{
     CacheBody,
@@ -76,6 +77,8 @@ pub(crate) struct Fill<St, F, P> {
     pub(super) requested_at: SystemTime,
     /// What had been purged when it began.
     pub(super) began: Began,
+    /// When the request came, unless it is counted elsewhere.
+    pub(super) begun: Option<Instant>,
     /// Whether the request has been answered already, and counted.
     pub(super) behind_response: bool,
 }
@@ -124,6 +127,7 @@ where
             question: Question::Plain,
             requested_at,
             began,
+            begun: None,
             behind_response: false,
         }
     }
@@ -162,6 +166,7 @@ where
     {
         let now = self.shared.now();
         let status = response.status();
+        self.shared.heard(status);
         let stand_in = kind_of(&response);
         let (error, how) = match stand_in {
             Some(StandIn::Stale { last_status }) => (Some(last_status), Answer::Fallback),
@@ -241,7 +246,7 @@ where
         let planned = self.plan(storage, &mut parts, length);
         // What an observer says of it isn't kept.
         let watch = self.watch(&mut parts);
-        let body = Watched::new(body, watch);
+        let body = Watched::new(body, watch, self.meter());
         match planned {
             Ok((key, head)) if parts.status == StatusCode::PARTIAL_CONTENT => self.pass_part(key, head, parts, body),
             Ok((key, head)) => {
@@ -322,12 +327,6 @@ where
     pub(super) fn serves(&self, head: &Head) -> bool {
         let plain = RequestDirectives::default();
         self.shared.policy.reuse(&plain, head, self.shared.now()) == Reuse::Serve
-    }
-
-    pub(super) fn count_miss(&self) {
-        if !self.behind_response {
-            self.shared.stats.misses.increment();
-        }
     }
 
     pub(super) fn status(&self, fwd_status: StatusCode) -> CacheStatus {

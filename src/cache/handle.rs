@@ -11,7 +11,7 @@ use crate::{
     fingerprint::{BodyUse, Fingerprint},
     key::Key,
     policy::{Admission, Policy},
-    stats::Snapshot,
+    stats::{Outcome, Snapshot},
     store::{Checkup, Health, Listed, Listing, Page, Result, StaleLookup, Store, Tier, Usage},
     tag::Selector,
 };
@@ -198,7 +198,7 @@ impl<St: Store, F: Fingerprint, P: Policy> Control for Shared<St, F, P> {
             let may = entry.head().lifetime().may_replace_error(now, directives.stale_if_error)
                 || entry.head().lifetime().fresh_in(now).is_some();
             may.then(|| {
-                self.stats.stale_on_error.increment();
+                self.stats.is_to_be_answered(Outcome::StaleOnError);
                 // Who renders it is another layer, and what an observer says of it is lost.
                 drop(self.observed(
                     &head,

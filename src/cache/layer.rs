@@ -62,6 +62,11 @@ impl<St: Store, F: Fingerprint, P: Policy> CacheLayer<St, F, P> {
         self.shared.passed(pass, response)
     }
 
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn passed_in_vain(&self, pass: &super::Pass) {
+        self.shared.passed_in_vain(pass);
+    }
+
     /// A way to purge and to look into the cache from elsewhere.
     #[must_use]
     pub fn handle(&self) -> Handle {

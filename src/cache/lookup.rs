@@ -32,6 +32,7 @@ use crate::{
     header::cache_status::{CacheStatus, Forward},
     key::Key,
     policy::{Policy, Reuse},
+    stats,
     store::Store,
 };
 
@@ -89,7 +90,7 @@ where
             if let Some(entry) = &slot.entry {
                 match self.policy.reuse(&asked.directives, entry.head(), now) {
                     Reuse::Serve => {
-                        let response = self.hit(entry, &slot.key, slot.origin.as_ref(), &asked.head, &asked.wants, now);
+                        let response = self.hit(entry, &slot.key, slot.origin.as_ref(), &asked.client(), now);
                         if let Some(lead) = leading.filter(|lead| *lead.key() == asked.flight(&slot)) {
                             lead.share(entry.clone());
                         }
@@ -111,7 +112,7 @@ where
                 }
             }
             if asked.directives.only_if_cached {
-                return Lookup::Answer(self.only_if_cached(CacheStatus::forward(reason)));
+                return Lookup::Answer(self.only_if_cached(CacheStatus::forward(reason), asked.begun));
             }
             if is_for_one(&asked, &slot) {
                 return Lookup::Miss(self.miss(*asked, slot, reason, began, None, None, now));
@@ -198,26 +199,20 @@ where
         }
         match followed {
             Followed::Live(head, body) if serves(&head) => {
-                let status = self.collapsed(reason, head.status());
+                let status = collapsed(reason, head.status());
                 let response = self.serve_live(&head, &slot.key, body, now, status);
+                self.answered(stats::Outcome::Collapsed, asked.begun, &response);
                 Outcome::Answer(self.observed(&asked.head, &slot.key, Answer::Coalesced, head.noted(), response))
             }
             Followed::Kept(entry) if serves(entry.head()) => {
-                let status = self.collapsed(reason, StatusCode::NOT_MODIFIED);
+                let status = collapsed(reason, StatusCode::NOT_MODIFIED);
                 let response = self.answer_with(&entry, &slot.key, &asked.head, &asked.wants, now, status);
+                self.answered(stats::Outcome::Collapsed, asked.begun, &response);
                 let note = entry.head().noted();
                 Outcome::Answer(self.observed(&asked.head, &slot.key, Answer::Coalesced, note, response))
             }
             Followed::Live(..) | Followed::Kept(_) | Followed::Released | Followed::Abandoned => Outcome::Fetch,
         }
-    }
-
-    fn collapsed(&self, reason: Forward, fwd_status: StatusCode) -> CacheStatus {
-        self.stats.collapsed.increment();
-        let mut status = CacheStatus::forward(reason);
-        status.fwd_status = Some(fwd_status.as_u16());
-        status.collapsed = true;
-        status
     }
 
     fn stale<B>(
@@ -232,9 +227,9 @@ where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        self.stats.stale_hits.increment();
         let status = CacheStatus::hit(entry.head().lifetime().ttl(now)).with_detail("stale-while-revalidate");
         let response = self.answer_with(entry, &slot.key, &asked.head, &asked.wants, now, status);
+        self.answered(stats::Outcome::StaleHit, asked.begun, &response);
         let response = self.observed(&asked.head, &slot.key, Answer::Stale, entry.head().noted(), response);
         if asked.directives.only_if_cached {
             return Lookup::Answer(response);
@@ -276,7 +271,7 @@ where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let Asked { head, body, identity, directives, wants, .. } = asked;
+        let Asked { head, body, identity, directives, wants, begun, .. } = asked;
         let mut request = Request::from_parts(head, body);
         // What decides is the client's request, not what the cache adds to it; its extensions are for who observes.
         let mut client = head_of(request.method(), request.uri(), request.headers());
@@ -301,6 +296,7 @@ where
             question,
             requested_at: now,
             began,
+            begun: Some(begun),
             behind_response: false,
         };
         Miss { request, fill: Box::new(fill) }
@@ -313,6 +309,13 @@ impl<B> Asked<B> {
         let is_beside = self.head.method == Method::HEAD && !slot.of_head;
         if is_beside { head_key(&slot.key) } else { flight_key(&slot.key, self.identity.rendering) }
     }
+}
+
+fn collapsed(reason: Forward, fwd_status: StatusCode) -> CacheStatus {
+    let mut status = CacheStatus::forward(reason);
+    status.fwd_status = Some(fwd_status.as_u16());
+    status.collapsed = true;
+    status
 }
 
 /// What following came to.

@@ -45,6 +45,7 @@ mod ask;
 mod body;
 mod builder;
 mod confirm;
+mod count;
 mod fill;
 mod future;
 mod handle;

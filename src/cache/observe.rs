@@ -11,7 +11,7 @@ use http::{Response, request::Parts, response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use super::{body::Served, fill::Fill, shared::Shared};
+use super::{body::Served, count::Meter, fill::Fill, shared::Shared};
 use crate::{BoxError, entry::Note, key::Key};
 
 /// Hears how a cache answers requests, such as to count what they cost.
@@ -198,21 +198,24 @@ pub(super) struct Watched<B> {
     #[pin]
     body: B,
     watch: Option<Watch>,
+    meter: Meter,
 }
 
 impl<B: Body> Watched<B> {
-    pub(super) fn new(body: B, watch: Option<Watch>) -> Self {
-        if let Some(watch) = watch.as_ref().filter(|_| body.is_end_stream()) {
+    pub(super) fn new(body: B, watch: Option<Watch>, mut meter: Meter) -> Self {
+        meter.expect(body.size_hint().exact());
+        if body.is_end_stream() {
             // Nobody will read it.
-            watch.end(true);
+            watch.iter().for_each(|watch| watch.end(true));
+            meter.end();
         }
-        Self { body, watch }
+        Self { body, watch, meter }
     }
 }
 
 impl<B> Watched<B> {
     pub(super) fn unwatched(body: B) -> Self {
-        Self { body, watch: None }
+        Self { body, watch: None, meter: Meter::none() }
     }
 
     pub(super) fn watch(&self) -> Option<&Watch> {
@@ -231,6 +234,16 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
         let frame = ready!(this.body.as_mut().poll_frame(cx));
+        match &frame {
+            None => this.meter.end(),
+            Some(Ok(frame)) => {
+                this.meter.add(frame.data_ref().map_or(0, Bytes::len));
+                if frame.is_trailers() || this.body.is_end_stream() {
+                    this.meter.end();
+                }
+            }
+            Some(Err(_)) => {}
+        }
         if let Some(watch) = this.watch {
             match &frame {
                 None => watch.end(true),

@@ -41,6 +41,7 @@ use crate::{
     },
     key::Key,
     policy::{Exchange, Policy, Reuse, rfc9111::validation},
+    stats::Outcome,
     store::Store,
 };
 
@@ -86,10 +87,11 @@ where
             && self.policy.reuse(&asked.directives, part.head(), now) == Reuse::Serve;
         let within = |at: u64| usize::try_from(at - has.start).ok();
         let data = serves.then(|| Some(part.body().data().slice(within(range.start)?..within(range.end)?)))??;
-        self.stats.hits.increment();
         let status = CacheStatus::hit(part.head().lifetime().ttl(now));
         let content = ContentRange { range: Some(range), length: content.length };
-        Some(self.respond_part(part, &asked.identity.key, data, &content, now, status))
+        let response = self.respond_part(part, &asked.identity.key, data, &content, now, status);
+        self.answered(Outcome::Hit, asked.begun, &response);
+        Some(response)
     }
 
     /// What to ask for behind a part that begins at the beginning, to have the whole.
@@ -206,6 +208,7 @@ where
         parts.status = StatusCode::OK;
         parts.headers = whole_headers(part.head().headers(), &newer, length);
         let storage = self.shared.policy.storable(&Exchange::new(&self.client, &parts, self.requested_at, now));
+        let body = Watched::new(body, None, self.meter());
         let body = ReplayBody::prefixed(part.body().data().clone(), body);
         let (key, head) = match self.plan(storage, &mut parts, Some(length)) {
             Ok(place) => place,

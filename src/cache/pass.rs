@@ -5,6 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri, request::Parts, response};
 use http_body::Body;
+use tokio::time::Instant;
 
 use super::{
     CacheBody,
@@ -22,13 +23,15 @@ use crate::{
     header::{cache_control::RequestDirectives, cache_status::CacheStatus},
     key::Key,
     policy::{Admission, Exchange, Policy, Storage, rfc9111::invalidation},
+    stats::Outcome,
     store::{self, Store},
 };
 
 /// A request that passes by the cache.
 pub(crate) struct Pass {
     status: CacheStatus,
-    change: Option<Change>,
+    begun: Instant,
+    change: Option<Box<Change>>,
     /// The request, if its answer is observed.
     observed: Option<Box<Parts>>,
 }
@@ -56,20 +59,20 @@ where
     P: Policy,
 {
     /// Notes what is needed of a request that passes by.
-    pub(super) fn pass(&self, head: &Parts, status: CacheStatus) -> Pass {
+    pub(super) fn pass(&self, head: &Parts, status: CacheStatus, begun: Instant) -> Pass {
         // What the policy takes for a question changes nothing, whatever its method.
         let acts = !invalidation::is_safe(&head.method) && self.policy.admit(head) != Admission::Admit;
         let change = acts.then(|| {
             let mut request = head_of(&head.method, &head.uri, &head.headers);
             let key = self.key_of_get(&mut request);
-            Change { requested_at: self.now(), began: self.note(&request, key.as_ref()), request }
+            Box::new(Change { requested_at: self.now(), began: self.note(&request, key.as_ref()), request })
         });
         let observed = self.observer(head).map(|_| {
             let mut request = head_of(&head.method, &head.uri, &head.headers);
             request.extensions = head.extensions.clone();
             Box::new(request)
         });
-        Pass { status, change, observed }
+        Pass { status, begun, change, observed }
     }
 
     /// Takes the answer to a request that passed by the cache: what it changed is invalid now.
@@ -78,13 +81,15 @@ where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let Pass { status, change, observed } = pass;
+        let Pass { status, begun, change, observed } = pass;
         let (mut parts, body) = response.into_parts();
+        self.stats.took(Outcome::Bypass, begun.elapsed());
+        self.heard(parts.status);
         if let Some(change) = change.filter(|change| self.policy.invalidates(&change.request, parts.status)) {
             let now = self.now();
             let others = invalidation::locations(&change.request, &parts.headers);
             let kept = self.stands_for_get(&change, &parts, now);
-            let Change { mut request, requested_at, began } = change;
+            let Change { mut request, requested_at, began } = *change;
             request.method = Method::GET;
             let target = request.uri.clone();
             for uri in others {
@@ -101,9 +106,15 @@ where
         }
         dated(&mut parts.headers, self.now());
         let watch = observed.and_then(|request| self.watch(&request, None, Fetch::Bypass, &mut parts));
-        let mut response = Response::from_parts(parts, CacheBody::passed(Watched::new(body, watch)));
+        let mut response = Response::from_parts(parts, CacheBody::passed(Watched::new(body, watch, self.meter(None))));
         announce(&mut response, status);
         response
+    }
+
+    /// Hears that a request that passed by got no answer.
+    pub(crate) fn passed_in_vain(&self, pass: &Pass) {
+        self.stats.took(Outcome::Bypass, pass.begun.elapsed());
+        self.stats.errors_connection.increment();
     }
 
     /// Whether the answer to a POST may be kept for GET. One that was overtaken by another change may not, and neither may one to

@@ -10,6 +10,7 @@ use http::{
     },
     request::Parts,
 };
+use tokio::time::Instant;
 
 use super::{
     body::Served,
@@ -26,6 +27,7 @@ use crate::{
         validators,
     },
     key::Key,
+    stats,
 };
 
 /// Stands in a kept head for what is said anew each time: a map that is cloned doesn't grow then.
@@ -212,9 +214,10 @@ impl<St, F, P> Shared<St, F, P> {
     }
 
     /// 504, as RFC 9111 §5.2.1.7 has it for a request that wants nothing but what is kept.
-    pub(super) fn only_if_cached(&self, status: CacheStatus) -> Response<Served> {
-        self.stats.only_if_cached.increment();
-        self.gateway_timeout(status)
+    pub(super) fn only_if_cached(&self, status: CacheStatus, begun: Instant) -> Response<Served> {
+        let response = self.gateway_timeout(status);
+        self.answered(stats::Outcome::OnlyIfCached, begun, &response);
+        response
     }
 
     /// 504: what is stored must not be served, and the origin was not, or could not be, asked.

@@ -124,10 +124,13 @@ where
             let (interest, finish) = (miss.fill.interest(), miss.fill.finishes());
             Detachable::new(fetch(inner, miss), interest, finish).await
         }
-        Lookup::Bypass(request, pass) => {
-            let response = inner.oneshot(request).await?;
-            Ok(shared.passed(pass, response))
-        }
+        Lookup::Bypass(request, pass) => match inner.oneshot(request).await {
+            Ok(response) => Ok(shared.passed(pass, response)),
+            Err(error) => {
+                shared.passed_in_vain(&pass);
+                Err(error)
+            }
+        },
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
         exchange::{self, LARDER_ATTEMPTS, LARDER_FALLBACK},
     },
     policy::Policy,
+    stats::Outcome,
     store::Store,
 };
 
@@ -61,7 +62,7 @@ where
         self.count_miss();
         let (mut parts, body) = response.into_parts();
         let watch = self.shared.watch(&self.client, Some(&self.slot.key), Fetch::StandIn, &mut parts);
-        let body = Watched::new(body, watch);
+        let body = Watched::new(body, watch, self.meter());
         let said = self.status(parts.status).with_detail("stand-in");
         self.let_go(false);
         Finished::Response(passed(parts, body, said))
@@ -79,6 +80,7 @@ where
     /// The inner service failed; a stale response may stand in. Where one must not, the client hears that the origin could not be
     /// asked (RFC 9111 §5.2.2.2).
     pub(crate) fn failed(self) -> Option<Response<Served>> {
+        self.shared.stats.errors_connection.increment();
         let mut answer = self.in_place_of_error(self.shared.now(), None, Answer::StaleIfError);
         if answer.is_none() {
             self.count_miss();
@@ -90,6 +92,13 @@ where
         }
         self.let_go(false);
         answer
+    }
+
+    /// An answer came that what is stored is better than.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn refused(self, status: StatusCode) {
+        self.shared.heard(status);
+        self.let_go(false);
     }
 
     pub(super) fn in_place_of_error(
@@ -104,13 +113,11 @@ where
         if changed || !lifetime.may_replace_error(now, self.directives.stale_if_error) {
             return None;
         }
-        if !self.behind_response {
-            self.shared.stats.stale_on_error.increment();
-        }
         let mut status = CacheStatus::forward(self.reason).with_detail("stale-if-error");
         status.fwd_status = error.map(|error| error.as_u16());
         status.ttl = Some(lifetime.ttl(now));
         let response = self.shared.answer_with(entry, &self.slot.key, &self.client, &self.wants, now, status);
+        self.answered(Outcome::StaleOnError, &response);
         Some(self.observed(how, entry.head().noted(), response))
     }
 }

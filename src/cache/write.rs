@@ -109,7 +109,10 @@ where
         }
         let kept = self.store.put_fenced(key, entry.clone(), began.fence).await;
         match &kept {
-            Ok(true) => self.stats.stored.increment(),
+            Ok(true) => {
+                self.stats.stored.increment();
+                self.stats.stored_bytes.add(entry.body().data().len() as u64);
+            }
             Ok(false) => {}
             Err(error) => {
                 self.stats.store_write_errors.increment();

@@ -40,7 +40,13 @@ impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
             },
             Lookup::Miss(miss) => (None, miss),
             Lookup::Bypass(request, pass) => {
-                let response = next.run(restored(request, bare)?, extensions).await?;
+                let response = match next.run(restored(request, bare)?, extensions).await {
+                    Ok(response) => response,
+                    Err(error) => {
+                        self.passed_in_vain(&pass);
+                        return Err(error);
+                    }
+                };
                 let url = response.url().clone();
                 let response = self.passed(pass, http::Response::<Body>::from(response));
                 return Ok(located(response.map(Body::wrap), url));
@@ -51,7 +57,7 @@ impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
         match next.run(restored(request, bare)?, extensions).await {
             // What could be served before it was refreshed can be served if that failed.
             Ok(response) if fill.is_error(response.status()) && stale.is_some() => {
-                drop(fill.failed());
+                fill.refused(response.status());
                 Ok(stale.map_or(response, |stale| located(stale.map(Body::wrap), url)))
             }
             Ok(response) => {

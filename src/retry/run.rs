@@ -153,6 +153,7 @@ where
         let (settings, stats) = (&shared.settings, &shared.known.stats);
         let state = self.state(plan.upstream);
         let (mut tried, mut retries, mut last_wait) = (Vec::new(), 0, Duration::ZERO);
+        let mut is_again = false;
         loop {
             let begun = Instant::now();
             if self.deadline.is_some_and(|deadline| deadline <= begun) {
@@ -177,7 +178,7 @@ where
             }
             let mut bad = match self.attempt(plan, key, &state, permit, begun).await {
                 Attempted::Final(answer) => {
-                    if retries > 0 || !tried.is_empty() {
+                    if is_again {
                         stats.retried_successfully.increment();
                     }
                     return Ok(answer);
@@ -198,6 +199,9 @@ where
                         return Err(bad);
                     }
                     stats.credential_changes.increment();
+                    if !std::mem::replace(&mut is_again, true) {
+                        stats.retried.increment();
+                    }
                     tracing::debug!(%status, "another credential takes its turn");
                     continue;
                 }
@@ -228,6 +232,9 @@ where
             drop(bad);
             sleep_until(wake).await;
             stats.retries.increment();
+            if !std::mem::replace(&mut is_again, true) {
+                stats.retried.increment();
+            }
             (retries, last_wait) = (retries + 1, wait);
             tried.clear();
         }

@@ -15,6 +15,7 @@ use super::{
     attempt::{Attempted, Bad, attempt, until},
     plan::Plan,
     shared::Shared,
+    stats::error_of,
     upstreams::UpstreamState,
 };
 use crate::{
@@ -55,6 +56,9 @@ impl<C> Watch<'_, C> {
             let may_retry = matches!(verdict, Verdict::Retry(_)) && kind == FailureKind::TimedOut;
             Attempted::Bad(Bad { may_retry, ..Bad::nothing(kind, Cause::Failed, None) })
         });
+        if let Some(kind) = error_of(&attempted) {
+            self.shared.known.stats.count_error(kind);
+        }
         let (failed, hint) = match &attempted {
             Attempted::Bad(bad) => (bad.cause == Cause::Failed && !bad.is_client_s(), bad.hint),
             Attempted::Final(_) => (false, None),

@@ -1,24 +1,45 @@
-//! What a cache did: counters that cost a nanosecond each, and a [`Snapshot`] of them.
+//! What a cache did: counters and [histograms](Latency) without a lock, and a [`Snapshot`] of them.
+
+mod errors;
+mod latency;
+mod outcome;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) use self::{
+    errors::{ErrorKind, of_status},
+    latency::Times,
+    outcome::{Latencies, Outcome},
+};
+pub use self::{latency::Latency, outcome::LatencyByOutcome};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// The counters of a cache since it was made. Requests are counted once each, under how they were answered.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
         #[non_exhaustive]
         pub struct Snapshot {
             $($(#[$doc])* pub $name: u64,)*
+            /// How long it took until a response's head was there, by how the request was answered.
+            pub latency: LatencyByOutcome,
+            /// How long misses took until the body's end, of those whose body came to it.
+            pub fetches: Latency,
         }
 
         #[derive(Debug, Default)]
         pub(crate) struct Stats {
             $(pub(crate) $name: Counter,)*
+            pub(crate) latency: Latencies,
+            pub(crate) fetches: Times,
         }
 
         impl Stats {
             pub(crate) fn snapshot(&self) -> Snapshot {
-                Snapshot { $($name: self.$name.get(),)* }
+                Snapshot {
+                    $($name: self.$name.get(),)*
+                    latency: self.latency.snapshot(),
+                    fetches: self.fetches.snapshot(),
+                }
             }
         }
     };
@@ -43,6 +64,38 @@ counters! {
     bypassed,
     /// Requests with `only-if-cached` that nothing stored answers: 504.
     only_if_cached,
+    /// Requests that passed by because the policy doesn't admit them; those whose method isn't for caches are counted apart.
+    bypassed_by_policy,
+    /// Requests that passed by because of their method.
+    bypassed_method,
+    /// Requests that passed by because they said `no-store`.
+    bypassed_directive,
+    /// Requests that passed by because only the origin can judge them: `If-Match`, ranges that can't be read, other protocols.
+    bypassed_origin,
+    /// Requests that passed by because they have a body, which the fingerprint doesn't read.
+    bypassed_body,
+    /// Requests that passed by because their body is larger than the fingerprint reads.
+    bypassed_too_large,
+    /// Requests that passed by because their body broke.
+    bypassed_broken,
+    /// Requests that passed by because the fingerprint gave them no key.
+    bypassed_by_fingerprint,
+    /// Answers of the inner service that said that there is no room: 429.
+    errors_rate_limited,
+    /// Answers of the inner service that said that something took too long: 408 and 504.
+    errors_timeout,
+    /// Requests that the inner service failed; a client fails those whose connection it can't make, or loses.
+    errors_connection,
+    /// Other answers of the inner service with a 5xx.
+    errors_server,
+    /// Other answers of the inner service with a 4xx.
+    errors_client,
+    /// Bytes of the bodies of responses that were made of what is stored.
+    served_bytes,
+    /// Bytes of the bodies that came from the inner service.
+    fetched_bytes,
+    /// Bytes of the bodies that were stored, as they are served.
+    stored_bytes,
     /// Responses that were stored.
     stored,
     /// Responses whose status, fields or request forbid to keep them.

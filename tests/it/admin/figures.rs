@@ -43,7 +43,15 @@ async fn the_figures_are_those_of_the_layers() {
     assert_eq!((&cache["space"], &cache["requests"], &cache["hits"]), (&"default".into(), &4.into(), &2.into()));
     assert_eq!((&cache["misses"], &cache["hit_ratio"]), (&2.into(), &0.5.into()));
     assert_eq!(cache["tiers"][0]["name"], "memory");
+    assert_eq!(
+        (&cache["tiers"][0]["usage"]["entries"], &cache["tiers"][0]["usage"]["evictions"]),
+        (&2.into(), &0.into())
+    );
+    assert_eq!((&cache["latency"]["hit"]["count"], &cache["latency"]["miss"]["count"]), (&2.into(), &2.into()));
+    assert!(cache["latency"]["hit"]["p999"].as_f64().is_some_and(|seconds| seconds > 0.0), "{cache}");
+    assert_eq!((&cache["latency"]["bypass"]["p50"], &cache["fetches"]["count"]), (&serde_json::Value::Null, &2.into()));
     let retry = &stats["retries"][0];
+    assert_eq!((&retry["retry_success_ratio"], &retry["errors_server"]), (&1.0.into(), &1.into()));
     assert_eq!((&retry["name"], &retry["attempts"], &retry["retries"]), (&"provider".into(), &2.into(), &1.into()));
     assert_eq!(retry["upstreams"][0]["breaker"]["state"], "closed", "{retry}");
     let limit = &stats["rate_limits"][0];
@@ -56,6 +64,13 @@ async fn the_figures_are_those_of_the_layers() {
         ("larder_cache_requests_total{space=\"default\",outcome=\"hit\"}", 2.0),
         ("larder_cache_requests_total{space=\"default\",outcome=\"miss\"}", 2.0),
         ("larder_cache_responses_total{space=\"default\",outcome=\"stored\"}", 2.0),
+        ("larder_cache_request_duration_seconds_bucket{space=\"default\",outcome=\"hit\",le=\"+Inf\"}", 2.0),
+        ("larder_cache_request_duration_seconds_bucket{space=\"default\",outcome=\"hit\",le=\"500\"}", 2.0),
+        ("larder_cache_request_duration_seconds_count{space=\"default\",outcome=\"miss\"}", 2.0),
+        ("larder_cache_fetch_duration_seconds_count{space=\"default\"}", 2.0),
+        ("larder_cache_stored_bytes_total{space=\"default\"}", 28.0),
+        ("larder_cache_served_bytes_total{space=\"default\"}", 28.0),
+        ("larder_retry_errors_total{layer=\"provider\",kind=\"server\"}", 1.0),
         ("larder_tier_entries{space=\"default\",tier=\"memory\",place=\"0\"}", 2.0),
         ("larder_tier_capacity_bytes{space=\"default\",tier=\"memory\",place=\"0\"}", f64::from(64 << 20)),
         ("larder_tier_breaker_state{space=\"default\",tier=\"memory\",place=\"0\",state=\"closed\"}", 1.0),
@@ -70,7 +85,7 @@ async fn the_figures_are_those_of_the_layers() {
 }
 
 /// The samples of a text, which has to be well-formed: each metric announced once, before its samples.
-fn samples(text: &str) -> BTreeMap<String, f64> {
+pub(super) fn samples(text: &str) -> BTreeMap<String, f64> {
     let (mut samples, mut announced, mut current) = (BTreeMap::new(), Vec::new(), "");
     for line in text.lines() {
         if let Some(help) = line.strip_prefix("# HELP ") {
@@ -78,10 +93,13 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
             assert!(!announced.contains(&current), "{current} twice");
             announced.push(current);
         } else if let Some(kind) = line.strip_prefix("# TYPE ") {
-            assert!(kind == format!("{current} counter") || kind == format!("{current} gauge"), "{line}");
+            let kind = kind.strip_prefix(current).expect("of the same metric");
+            assert!([" counter", " gauge", " histogram"].contains(&kind), "{line}");
         } else {
             let (sample, value) = line.rsplit_once(' ').expect("a value");
-            assert_eq!(sample.split('{').next(), Some(current), "{line}");
+            let name = sample.split('{').next().expect("a name");
+            let part = name.strip_prefix(current).expect("of the same metric");
+            assert!(["", "_bucket", "_sum", "_count"].contains(&part), "{line}");
             let earlier = samples.insert(sample.to_owned(), value.parse().expect("a number"));
             assert_eq!(earlier, None, "{sample} twice");
         }

@@ -3,6 +3,7 @@
 mod access;
 mod entries;
 mod explain;
+mod export;
 mod figures;
 mod health;
 mod monitoring;

@@ -6,6 +6,7 @@ mod conformance;
 mod crowd;
 mod directives;
 mod faults;
+mod figures;
 mod fingerprint;
 mod framing;
 mod head;

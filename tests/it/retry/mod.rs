@@ -9,6 +9,7 @@ mod chain_end;
 mod connections;
 mod credentials;
 mod crowd;
+mod figures;
 mod handed_on;
 mod hedge;
 mod hints;

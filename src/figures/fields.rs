@@ -33,6 +33,22 @@ pub(super) const CACHE: &[Field] = &[
     part("too_large", "larder_cache_responses_total", "outcome", "too_large"),
     part("incomplete", "larder_cache_responses_total", "outcome", "incomplete"),
     part("outdated", "larder_cache_responses_total", "outcome", "outdated"),
+    part("bypassed_by_policy", "larder_cache_bypassed_total", "reason", "policy"),
+    part("bypassed_method", "larder_cache_bypassed_total", "reason", "method"),
+    part("bypassed_directive", "larder_cache_bypassed_total", "reason", "directive"),
+    part("bypassed_origin", "larder_cache_bypassed_total", "reason", "origin"),
+    part("bypassed_body", "larder_cache_bypassed_total", "reason", "body"),
+    part("bypassed_too_large", "larder_cache_bypassed_total", "reason", "too_large"),
+    part("bypassed_broken", "larder_cache_bypassed_total", "reason", "broken"),
+    part("bypassed_by_fingerprint", "larder_cache_bypassed_total", "reason", "fingerprint"),
+    part("errors_rate_limited", "larder_cache_origin_errors_total", "kind", "rate_limited"),
+    part("errors_timeout", "larder_cache_origin_errors_total", "kind", "timeout"),
+    part("errors_connection", "larder_cache_origin_errors_total", "kind", "connection"),
+    part("errors_server", "larder_cache_origin_errors_total", "kind", "server"),
+    part("errors_client", "larder_cache_origin_errors_total", "kind", "client"),
+    counter("served_bytes", "larder_cache_served_bytes_total"),
+    counter("fetched_bytes", "larder_cache_fetched_bytes_total"),
+    counter("stored_bytes", "larder_cache_stored_bytes_total"),
     counter("invalidated", "larder_cache_invalidated_total"),
     counter("purged", "larder_cache_purged_total"),
     part("store_read_errors", "larder_cache_store_errors_total", "operation", "read"),
@@ -59,6 +75,13 @@ pub(super) const RETRY: &[Field] = &[
     counter("attempts", "larder_retry_attempts_total"),
     counter("retries", "larder_retry_retries_total"),
     counter("retried_successfully", "larder_retry_recovered_total"),
+    counter("retried", "larder_retry_retried_total"),
+    part("errors_rate_limited", "larder_retry_errors_total", "kind", "rate_limited"),
+    part("errors_timeout", "larder_retry_errors_total", "kind", "timeout"),
+    part("errors_connection", "larder_retry_errors_total", "kind", "connection"),
+    part("errors_broken", "larder_retry_errors_total", "kind", "broken"),
+    part("errors_server", "larder_retry_errors_total", "kind", "server"),
+    part("errors_client", "larder_retry_errors_total", "kind", "client"),
     counter("credential_changes", "larder_retry_credential_changes_total"),
     counter("timeouts", "larder_retry_timeouts_total"),
     part("over_budget", "larder_retry_withheld_total", "reason", "budget"),
@@ -122,7 +145,7 @@ mod tests {
             let counters = snapshot.as_object().expect("an object").iter().filter(|(_, value)| value.is_u64());
             let counters: BTreeSet<_> = counters.map(|(name, _)| name.as_str()).collect();
             let named: BTreeSet<_> = fields.iter().map(|field| field.name).collect();
-            assert_eq!(counters, named, "{what}: name it in metrics/fields.rs and metrics/names.md");
+            assert_eq!(counters, named, "{what}: name it in figures/fields.rs and figures/names.md");
             assert_eq!(named.len(), fields.len(), "{what}: each once");
         }
         check(&stats::Snapshot::default(), CACHE, "stats::Snapshot");

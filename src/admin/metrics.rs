@@ -1,0 +1,31 @@
+//! `GET /metrics`: the snapshots of all layers, as Prometheus reads them.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State as Shared,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderValue, header::CONTENT_TYPE};
+
+use super::state::State;
+use crate::figures::{Figures, OfCache, Text};
+
+/// The format, by its own name.
+const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
+    let mut caches = Vec::with_capacity(state.caches.len());
+    for (space, cache) in &state.caches {
+        caches.push(OfCache::ask(space, cache).await);
+    }
+    let figures = Figures {
+        uptime: state.started.elapsed(),
+        caches,
+        retries: state.retries.iter().map(|(layer, retry)| (layer.as_str(), retry.stats())).collect(),
+        limits: state.limits.iter().map(|(layer, limit)| (layer.as_str(), limit.stats())).collect(),
+    };
+    let mut text = Text::new();
+    figures.tell(&mut text);
+    ([(CONTENT_TYPE, HeaderValue::from_static(FORMAT))], text.finish()).into_response()
+}
