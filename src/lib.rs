@@ -138,6 +138,7 @@ pub mod retry;
 pub mod stats;
 pub mod store;
 pub mod tag;
+mod trace;
 
 pub use cache::CacheLayer;
 pub use error::{BoxError, ConfigError};

@@ -7,7 +7,7 @@ use std::{
 
 /// Lowest first; modules of one rank never import each other, but for those of rank 0.
 const RANKS: &[&[&str]] = &[
-    &["error", "clock", "key", "tag", "header", "entry", "body", "breaker", "problem"],
+    &["error", "clock", "key", "tag", "header", "entry", "body", "breaker", "problem", "trace"],
     &["fingerprint", "policy", "redis"],
     &["store"],
     &["coalesce", "stats"],

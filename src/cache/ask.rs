@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, request::Parts};
+use http::{HeaderMap, Method, Request, Response, Uri, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -31,15 +31,27 @@ use crate::{
 };
 
 /// A request as far as it can be dealt with without waiting.
-pub(super) enum Begun<B> {
+pub(crate) enum Begun<B> {
     Answer(Response<Served>),
     Bypass(Box<(Request<ReplayBody<B>>, Pass)>),
     Unread(Box<Unread<B>>),
     Keyed(Box<Asked<B>>),
 }
 
+impl<B> Begun<B> {
+    /// What was asked for, if it wasn't answered.
+    pub(super) fn head(&self) -> Option<(&Method, &Uri, &HeaderMap)> {
+        match self {
+            Self::Answer(_) => None,
+            Self::Bypass(passing) => Some((passing.0.method(), passing.0.uri(), passing.0.headers())),
+            Self::Unread(unread) => Some((&unread.head.method, &unread.head.uri, &unread.head.headers)),
+            Self::Keyed(asked) => Some((&asked.head.method, &asked.head.uri, &asked.head.headers)),
+        }
+    }
+}
+
 /// A request whose key needs up to `limit` bytes of its body.
-pub(super) struct Unread<B> {
+pub(crate) struct Unread<B> {
     head: Parts,
     body: B,
     directives: RequestDirectives,
@@ -49,7 +61,7 @@ pub(super) struct Unread<B> {
 }
 
 /// A request and its key.
-pub(super) struct Asked<B> {
+pub(crate) struct Asked<B> {
     pub(super) head: Parts,
     pub(super) body: ReplayBody<B>,
     pub(super) identity: Identity,

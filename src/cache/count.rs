@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use http_body::Body as _;
 use tokio::time::Instant;
 
-use super::{body::Served, fill::Fill, shared::Shared};
+use super::{body::Served, fill::Fill, shared::Shared, trace::told};
 use crate::stats::{self, ErrorKind, Outcome, Stats};
 
 impl<St, F, P> Shared<St, F, P> {
@@ -41,6 +41,7 @@ impl<St, F, P> Fill<St, F, P> {
     /// Counts the request as answered with this, if it was not before.
     pub(super) fn answered(&self, outcome: Outcome, response: &Response<Served>) {
         if let Some(begun) = self.begun.filter(|_| !self.behind_response) {
+            told(outcome);
             self.shared.answered(outcome, begun, response);
         }
     }
@@ -48,6 +49,7 @@ impl<St, F, P> Fill<St, F, P> {
     /// Counts the request as a miss whose response is there, if it was not answered before.
     pub(super) fn count_miss(&self) {
         if let Some(begun) = self.begun.filter(|_| !self.behind_response) {
+            told(Outcome::Miss);
             self.shared.stats.answered(Outcome::Miss, begun.elapsed());
         }
     }

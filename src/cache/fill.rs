@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, Method, Request, Response, StatusCode, header::AGE, request::Parts, response};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, header::AGE, request::Parts, response};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -57,6 +57,11 @@ impl<St: Store, F, P, B> Miss<St, F, P, B> {
 }
 
 impl<St, F, P, B> Miss<St, F, P, B> {
+    /// What the inner service is to be asked.
+    pub(super) fn head(&self) -> (&Method, &Uri, &HeaderMap) {
+        (self.request.method(), self.request.uri(), self.request.headers())
+    }
+
     pub(crate) fn split(self) -> (Request<ReplayBody<B>>, Box<Fill<St, F, P>>) {
         (self.request, self.fill)
     }

@@ -39,13 +39,24 @@ impl<St, F, P> CacheLayer<St, F, P> {
 }
 
 impl<St: Store, F: Fingerprint, P: Policy> CacheLayer<St, F, P> {
+    /// Begins to look a request up, and gives the span that all that follows belongs to. An answer that is there at once has none.
     #[cfg(feature = "reqwest")]
-    pub(crate) async fn lookup<B>(&self, request: http::Request<B>) -> super::Lookup<St, F, P, B>
+    pub(crate) fn begin<B>(&self, request: http::Request<B>) -> (super::Begun<B>, tracing::Span)
     where
         B: http_body::Body<Data = bytes::Bytes>,
         B::Error: Into<crate::BoxError>,
     {
         let begun = self.shared.begin(request);
+        let span = if begun.head().is_some() { super::trace::span(&begun) } else { tracing::Span::none() };
+        (begun, span)
+    }
+
+    #[cfg(feature = "reqwest")]
+    pub(crate) async fn lookup<B>(&self, begun: super::Begun<B>) -> super::Lookup<St, F, P, B>
+    where
+        B: http_body::Body<Data = bytes::Bytes>,
+        B::Error: Into<crate::BoxError>,
+    {
         self.shared.clone().lookup(begun).await
     }
 

@@ -21,6 +21,7 @@ use super::{
     question::validators_of,
     shared::Shared,
     slot::{Slot, flight_key, head_key},
+    trace::{named, told},
     wants::Wants,
 };
 use crate::{
@@ -77,6 +78,7 @@ where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
+        named(&asked.identity.key);
         let mut looked_again = false;
         let mut others = Others::new(self.settings.across);
         // Held while it is looked whether another process fetched: those who follow needn't look, too.
@@ -90,6 +92,7 @@ where
             if let Some(entry) = &slot.entry {
                 match self.policy.reuse(&asked.directives, entry.head(), now) {
                     Reuse::Serve => {
+                        told(stats::Outcome::Hit);
                         let response = self.hit(entry, &slot.key, slot.origin.as_ref(), &asked.client(), now);
                         if let Some(lead) = leading.filter(|lead| *lead.key() == asked.flight(&slot)) {
                             lead.share(entry.clone());
@@ -108,10 +111,12 @@ where
             if let Some(part) = &part {
                 reason = Forward::Partial;
                 if let Some(response) = self.answer_with_part(part, &asked, now) {
+                    told(stats::Outcome::Hit);
                     return Lookup::Answer(response);
                 }
             }
             if asked.directives.only_if_cached {
+                told(stats::Outcome::OnlyIfCached);
                 return Lookup::Answer(self.only_if_cached(CacheStatus::forward(reason), asked.begun));
             }
             if is_for_one(&asked, &slot) {
@@ -150,7 +155,10 @@ where
                     let followed = follow.wait().await;
                     deadline = self.deadline();
                     match self.follow(followed, &mut asked, &slot, reason, deadline).await {
-                        Outcome::Answer(response) => return Lookup::Answer(response),
+                        Outcome::Answer(response) => {
+                            told(stats::Outcome::Collapsed);
+                            return Lookup::Answer(response);
+                        }
                         Outcome::Fetch => {
                             let now = self.now();
                             return Lookup::Miss(self.miss(*asked, slot, reason, began, part, None, now));
@@ -229,6 +237,7 @@ where
     {
         let status = CacheStatus::hit(entry.head().lifetime().ttl(now)).with_detail("stale-while-revalidate");
         let response = self.answer_with(entry, &slot.key, &asked.head, &asked.wants, now, status);
+        told(stats::Outcome::StaleHit);
         self.answered(stats::Outcome::StaleHit, asked.begun, &response);
         let response = self.observed(&asked.head, &slot.key, Answer::Stale, entry.head().noted(), response);
         if asked.directives.only_if_cached {

@@ -62,10 +62,13 @@ mod service;
 mod shared;
 mod slot;
 mod stand_in;
+mod trace;
 mod variants;
 mod wants;
 mod write;
 
+#[cfg(feature = "reqwest")]
+pub(crate) use self::{ask::Begun, fill::Finished, lookup::Lookup, pass::Pass, shared::exhaust};
 pub use self::{
     body::{CacheBody, Replay},
     builder::Builder,
@@ -75,5 +78,3 @@ pub use self::{
     observe::{Answer, Fetch, Observed, Observer, Reading},
     service::Cache,
 };
-#[cfg(feature = "reqwest")]
-pub(crate) use self::{fill::Finished, lookup::Lookup, pass::Pass, shared::exhaust};

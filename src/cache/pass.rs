@@ -16,6 +16,7 @@ use super::{
     serve::announce,
     shared::Shared,
     slot::{Slot, around},
+    trace::told,
 };
 use crate::{
     BoxError,
@@ -83,6 +84,7 @@ where
     {
         let Pass { status, begun, change, observed } = pass;
         let (mut parts, body) = response.into_parts();
+        told(Outcome::Bypass);
         self.stats.took(Outcome::Bypass, begun.elapsed());
         self.heard(parts.status);
         if let Some(change) = change.filter(|change| self.policy.invalidates(&change.request, parts.status)) {
@@ -113,6 +115,7 @@ where
 
     /// Hears that a request that passed by got no answer.
     pub(crate) fn passed_in_vain(&self, pass: &Pass) {
+        told(Outcome::Bypass);
         self.stats.took(Outcome::Bypass, pass.begun.elapsed());
         self.stats.errors_connection.increment();
     }

@@ -12,6 +12,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::ServiceExt as _;
 use tower_service::Service;
+use tracing::Instrument as _;
 
 use super::{
     CacheBody, ResponseFuture,
@@ -19,6 +20,7 @@ use super::{
     fill::{Finished, Miss},
     lookup::Lookup,
     shared::{Shared, exhaust},
+    trace,
 };
 use crate::{
     BoxError,
@@ -89,8 +91,8 @@ where
         if let Begun::Answer(response) = begun {
             return ResponseFuture::ready(response.map(CacheBody::served));
         }
-        let inner = self.inner.clone();
-        ResponseFuture::waiting(answer(self.shared.clone(), inner, begun))
+        let (inner, span) = (self.inner.clone(), trace::span(&begun));
+        ResponseFuture::waiting(answer(self.shared.clone(), inner, begun).instrument(span))
     }
 }
 
@@ -111,12 +113,14 @@ where
     Res: Body<Data = Bytes> + Send + 'static,
     Res::Error: Into<BoxError>,
 {
-    match shared.clone().lookup(begun).await {
+    let answer = match shared.clone().lookup(begun).await {
         Lookup::Answer(response) => Ok(response.map(CacheBody::served)),
         Lookup::Stale(response, miss) => {
             // Without a runtime there is nobody to refresh it; the next request may have one.
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(refresh(inner, miss));
+                let (method, uri, headers) = miss.head();
+                let span = trace::refresh(method, uri, headers);
+                runtime.spawn(refresh(inner, miss).instrument(span));
             }
             Ok(response.map(CacheBody::served))
         }
@@ -131,7 +135,9 @@ where
                 Err(error)
             }
         },
-    }
+    };
+    trace::answered(&answer);
+    answer
 }
 
 async fn fetch<S, St, F, P, Req, Res>(inner: S, miss: Miss<St, F, P, Req>) -> Result<Response<CacheBody<Res>>, S::Error>
@@ -177,7 +183,9 @@ where
     }
     let within = miss.fill.finishes().unwrap_or(REFRESH);
     let refreshed = async {
-        if let Ok(response) = fetch(inner, miss).await
+        let answer = fetch(inner, miss).await;
+        trace::answered(&answer);
+        if let Ok(response) = answer
             && let Some(body) = response.into_body().into_served()
         {
             exhaust(body).await;

@@ -9,6 +9,9 @@ pub mod cookbook {}
 #[doc = include_str!("limits.md")]
 pub mod limits {}
 
+#[doc = include_str!("observing.md")]
+pub mod observing {}
+
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 #[doc = include_str!("redis.md")]

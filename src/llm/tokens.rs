@@ -106,7 +106,7 @@ impl Meter for Tokens {
 
 /// What a request asks of a model, however its path is written, and whatever it says that its body is: upstreams differ in what they
 /// let pass, and a quota must not be passed by that.
-fn endpoint(head: &request::Parts) -> Option<Endpoint> {
+pub(super) fn endpoint(head: &request::Parts) -> Option<Endpoint> {
     let path = head.uri.path();
     Endpoint::of(path).or_else(|| Endpoint::of(std::str::from_utf8(&rate_limit::plain(path)).ok()?))
 }

@@ -10,6 +10,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tower_service::Service;
+use tracing::Span;
 
 use super::{
     Charge, Limiter, Outcome, RateLimitBody, RateLimitStatus, Room, Standing, Taken,
@@ -21,6 +22,7 @@ use crate::{
     BoxError,
     body::{Buffered, ReplayBody, buffer},
     header::cache_status::{self, CacheStatus},
+    trace,
 };
 
 /// How often it is looked whether a slot is free, by those who wait for one that another process holds.
@@ -29,7 +31,31 @@ const POLL: Duration = Duration::from_millis(20);
 /// In place of a time that no clock can show: a century.
 const NEVER: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
+/// Limits a request, and says in its span what came of it.
 pub(super) async fn run<S, L, Req, Res>(
+    shared: Arc<Shared<L>>,
+    ready: S,
+    request: Request<Req>,
+) -> Result<Response<RateLimitBody<Res>>, S::Error>
+where
+    S: Service<Request<ReplayBody<Req>>, Response = Response<Res>>,
+    L: Limiter,
+    Req: Body<Data = Bytes>,
+    Req::Error: Into<BoxError>,
+    Res: Body<Data = Bytes>,
+    Res::Error: Into<BoxError>,
+{
+    let answer = limited(shared, ready, request).await;
+    match &answer {
+        Ok(response) => trace::answered(&Span::current(), response.status()),
+        Err(_) => {
+            Span::current().record("error.type", "connection");
+        }
+    }
+    answer
+}
+
+async fn limited<S, L, Req, Res>(
     shared: Arc<Shared<L>>,
     mut ready: S,
     request: Request<Req>,
@@ -46,6 +72,7 @@ where
     let (places, mut charges) = shared.charges(&head);
     if charges.is_empty() {
         shared.stats.unlimited.increment();
+        Span::current().record("larder.rate_limit.decision", "unlimited");
         let answer = ready.call(Request::from_parts(head, ReplayBody::new(body))).await;
         return answer.map(|response| response.map(RateLimitBody::passed));
     }
@@ -67,6 +94,7 @@ where
     let who = shared.who(&places, &charges);
     let decided = decide(&shared, &charges, &who).await;
     shared.count(&places, &decided);
+    Span::current().record("larder.rate_limit.decision", decided.outcome.as_str());
     let is_let_through = matches!(decided.outcome, Outcome::Allowed | Outcome::LocalAllowed | Outcome::FailedOpen);
     let Decided { outcome, taken: Taken { standings, mut slots }, retry_after, own } = decided;
     if !slots.is_empty() && !shared.settings.wait.is_zero() {

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
+use tracing::{Instrument as _, debug_span, field::Empty};
 
 use super::{Limiter, RateLimitBody, ResponseFuture, limiter::Local, run::run, shared::Shared};
-use crate::{BoxError, body::ReplayBody};
+use crate::{BoxError, body::ReplayBody, trace};
 
 /// Limits how much clients use; see the [module](super).
 #[must_use]
@@ -67,6 +68,14 @@ where
         let clone = self.inner.clone();
         // The one that is ready, not its clone.
         let ready = mem::replace(&mut self.inner, clone);
-        ResponseFuture::new(run(self.shared.clone(), ready, request))
+        let span = debug_span!(
+            "larder.rate_limit",
+            "http.request.method" = trace::method(request.method()),
+            "server.address" = trace::server(request.uri(), request.headers()),
+            "http.response.status_code" = Empty,
+            "error.type" = Empty,
+            "larder.rate_limit.decision" = Empty,
+        );
+        ResponseFuture::new(run(self.shared.clone(), ready, request).instrument(span))
     }
 }

@@ -5,21 +5,23 @@
 //! is then answered with what was stored. If the leader of identical requests goes away before the head came, a follower begins
 //! again.
 
-use ::reqwest::{Body, Request, Response};
+use ::reqwest::{Body, Request, Response, Url};
 use bytes::Bytes;
 use http::{
     Extensions, Method,
     header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE},
 };
 use reqwest_middleware::{Error, Middleware, Next, Result};
+use tracing::{Instrument as _, Span};
 
 use super::{located, restored};
 use crate::{
     body::ReplayBody,
-    cache::{CacheLayer, Finished, Lookup, exhaust},
+    cache::{Begun, CacheLayer, Finished, Lookup, exhaust},
     fingerprint::Fingerprint,
     policy::Policy,
     store::Store,
+    trace,
 };
 
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
@@ -32,7 +34,37 @@ impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
         let less = [RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE].iter().any(|name| request.headers().contains_key(name));
         let less = less || request.method() == Method::HEAD;
         let request: http::Request<Body> = request.try_into().map_err(Error::Reqwest)?;
-        let (stale, miss) = match self.lookup(request).await {
+        let (begun, span) = self.begin(request);
+        async {
+            let answer = self.answer(begun, extensions, next, Asked { url, bare, less }).await;
+            if let Ok(response) = &answer {
+                trace::answered(&Span::current(), response.status());
+            }
+            answer
+        }
+        .instrument(span)
+        .await
+    }
+}
+
+/// What is known of the client's request besides what is sent on.
+struct Asked {
+    url: Url,
+    /// Whether it has no body.
+    bare: bool,
+    /// Whether it asks for less than the whole.
+    less: bool,
+}
+
+impl<St: Store, F: Fingerprint, P: Policy> CacheLayer<St, F, P> {
+    async fn answer(
+        &self,
+        begun: Begun<Body>,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+        Asked { url, bare, less }: Asked,
+    ) -> Result<Response> {
+        let (stale, miss) = match self.lookup(begun).await {
             Lookup::Answer(response) => return Ok(located(response.map(Body::wrap), url)),
             Lookup::Stale(response, mut miss) => match miss.may_refresh().await {
                 true => (Some(response), miss),

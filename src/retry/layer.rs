@@ -57,7 +57,8 @@ impl<C> RetryFallbackLayer<C> {
         D::Answer: http_body::Body<Data = bytes::Bytes> + Unpin,
         <D::Answer as http_body::Body>::Error: Into<crate::BoxError>,
     {
-        super::run::run(self.shared.clone(), dispatch, request).await
+        let span = super::trace::span(&request);
+        tracing::Instrument::instrument(super::run::run(self.shared.clone(), dispatch, request), span).await
     }
 }
 

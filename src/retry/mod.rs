@@ -102,6 +102,7 @@ mod service;
 mod shared;
 mod stale;
 mod stats;
+mod trace;
 mod upstreams;
 mod watch;
 

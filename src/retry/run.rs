@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header::HOST, request::Parts, uri::Authority};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::{Instrument as _, Span};
 
 use super::{
     Asked, Cause, Classify, FailureKind, IDEMPOTENCY_KEY, RetryBody, Upstream,
@@ -19,6 +20,7 @@ use super::{
     hint,
     plan::{LARDER_ATTEMPT, Plan},
     shared::Shared,
+    trace,
     upstreams::UpstreamState,
     watch::{Watch, now, race},
 };
@@ -78,11 +80,13 @@ where
         attempts: run.most(settings.attempts),
         timeout: settings.attempt_timeout,
     };
-    match run.ask(&main).await {
-        Ok(answer) => run.done(answer, None),
+    let (answer, is_fallen_back) = match run.ask(&main).await {
+        Ok(answer) => (run.done(answer, None), false),
         // Apart, for it is large and seldom needed.
-        Err(bad) => Box::pin(run.fall_back(bad)).await,
-    }
+        Err(bad) => (Box::pin(run.fall_back(bad)).await, true),
+    };
+    trace::answered(&answer, is_fallen_back);
+    answer
 }
 
 impl<'a, C, D> Run<'a, C, D>
@@ -258,10 +262,11 @@ where
         let watch = Watch { shared, state, permit, begun, timeout: plan.timeout, deadline: self.deadline };
         let hedge = shared.settings.hedge.filter(|_| self.is_whole && self.may_repeat && !self.is_retry());
         let wake = hedge.and_then(|hedge| hedge.delay(state)).and_then(|delay| begun.checked_add(delay));
-        let sent = pin!(self.dispatch.send(request));
+        let span = trace::attempt(&request, self.made.here);
+        let sent = pin!(span.in_scope(|| self.dispatch.send(request)));
         match wake {
-            None => watch.over(&self.asked, plan, sent).await,
-            Some(wake) => Box::pin(self.hedged(plan, key, watch, sent, wake)).await,
+            None => watch.over(&self.asked, plan, sent).instrument(span).await,
+            Some(wake) => Box::pin(self.hedged(plan, key, watch, (sent, span), wake)).await,
         }
     }
 
@@ -271,11 +276,11 @@ where
         plan: &Plan<'_>,
         key: Option<usize>,
         watch: Watch<'_, C>,
-        sent: Pin<&mut D::Sent>,
+        (sent, span): (Pin<&mut D::Sent>, Span),
         wake: Instant,
     ) -> Attempted<D::Answer, D::Error> {
         let (shared, state) = (watch.shared, watch.state);
-        let mut first = pin!(watch.over(&self.asked, plan, sent));
+        let mut first = pin!(watch.over(&self.asked, plan, sent).instrument(span));
         if let Some(done) = until(Some(wake), first.as_mut()).await {
             return done;
         }
@@ -294,8 +299,9 @@ where
         shared.known.stats.hedges.increment();
         let begun = Instant::now();
         let watch = Watch { shared, state, permit, begun, timeout: plan.timeout, deadline: self.deadline };
-        let sent = pin!(self.dispatch.send(request));
-        let second = pin!(watch.over(&self.asked, plan, sent));
+        let span = trace::attempt(&request, self.made.here);
+        let sent = pin!(span.in_scope(|| self.dispatch.send(request)));
+        let second = pin!(watch.over(&self.asked, plan, sent).instrument(span));
         let (done, won) = race(first, second).await;
         if won && matches!(done, Attempted::Final(_)) {
             shared.known.stats.hedges_won.increment();

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
+use tracing::Instrument as _;
 
-use super::{Classify, ResponseFuture, RetryBody, Transient, dispatch::Ready, run::run, shared::Shared};
+use super::{Classify, ResponseFuture, RetryBody, Transient, dispatch::Ready, run::run, shared::Shared, trace};
 use crate::{BoxError, body::ReplayBody};
 
 /// Retries requests and falls back; see the [module](super).
@@ -67,6 +68,7 @@ where
         let clone = self.inner.clone();
         // The one that is ready, not its clone.
         let ready = mem::replace(&mut self.inner, clone);
-        ResponseFuture::new(run(self.shared.clone(), Ready::new(ready), request))
+        let span = trace::span(&request);
+        ResponseFuture::new(run(self.shared.clone(), Ready::new(ready), request).instrument(span))
     }
 }

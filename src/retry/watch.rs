@@ -16,6 +16,7 @@ use super::{
     plan::Plan,
     shared::Shared,
     stats::error_of,
+    trace,
     upstreams::UpstreamState,
 };
 use crate::{
@@ -56,9 +57,11 @@ impl<C> Watch<'_, C> {
             let may_retry = matches!(verdict, Verdict::Retry(_)) && kind == FailureKind::TimedOut;
             Attempted::Bad(Bad { may_retry, ..Bad::nothing(kind, Cause::Failed, None) })
         });
-        if let Some(kind) = error_of(&attempted) {
+        let error = error_of(&attempted);
+        if let Some(kind) = error {
             self.shared.known.stats.count_error(kind);
         }
+        trace::attempted(&attempted, error);
         let (failed, hint) = match &attempted {
             Attempted::Bad(bad) => (bad.cause == Cause::Failed && !bad.is_client_s(), bad.hint),
             Attempted::Final(_) => (false, None),

@@ -15,6 +15,20 @@ pub(crate) enum ErrorKind {
     Client,
 }
 
+impl ErrorKind {
+    /// As metrics and spans have it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::Timeout => "timeout",
+            Self::Connection => "connection",
+            Self::Broken => "broken",
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
 /// The kind of error that a status tells of, if it does.
 pub(crate) fn of_status(status: StatusCode) -> Option<ErrorKind> {
     match status {

@@ -11,4 +11,5 @@ mod redis_support;
 mod reqwest;
 mod reqwest_retry;
 mod retry;
+mod spans;
 mod support;

@@ -5,6 +5,7 @@ mod balance;
 mod bill;
 mod builder;
 mod cost;
+mod trace;
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -144,6 +145,7 @@ impl Observer for Ledger {
             None if reason == Reason::Fallback => None,
             None => provider_of(observed.request).map(Cow::Borrowed),
         };
+        trace::tell(observed.request, model_of(label), provider.as_deref(), || None);
         let purchase = Purchase {
             reader: UsageReader::new(&response.headers),
             ledger: self.clone(),
@@ -165,6 +167,8 @@ impl Observer for Ledger {
         };
         let tenant = self.tenant(observed.request);
         let label = observed.key.map_or("", Key::label);
+        let usage = || Bill::decode(note.and_then(Note::text)?)?.usage;
+        trace::tell(observed.request, model_of(label), self.shared.provider.as_deref(), usage);
         match note.filter(|note| !note.is_written()) {
             // It is still to be known what the other pays.
             Some(note) => {

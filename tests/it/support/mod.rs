@@ -9,6 +9,7 @@ pub(crate) mod program;
 pub(crate) mod redis;
 mod script;
 mod socket;
+mod spans;
 mod store;
 mod waker;
 
@@ -25,6 +26,7 @@ pub(crate) use self::{
     origin::{Calls, Held, Origin, Refused},
     script::{Act, Script, Seen},
     socket::{Step, Wire, client},
+    spans::Spans,
     store::{Far, Fault, memory},
     waker::Wakes,
 };
