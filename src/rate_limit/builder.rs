@@ -8,6 +8,7 @@ use super::{
     Fields, Limit, Limiter, OnFailure, Problem, RateLimitLayer, SubjectOf,
     limiter::Local,
     line::Lines,
+    nearest::Nearest,
     shared::{Settings, Shared},
     stats::Stats,
 };
@@ -154,6 +155,7 @@ impl<L: Limiter> Builder<L> {
             }
         }
         let stats = Stats::new(limits.iter().map(|limit| &limit.policy));
+        let nearest = Nearest::new(limits.len());
         let fallback = Local::builder().max_subjects(self.max_local).build();
         let learned = Cache::new(LEARNED);
         let limiter = Arc::new(self.limiter);
@@ -164,6 +166,7 @@ impl<L: Limiter> Builder<L> {
                 limits,
                 settings: self.settings,
                 stats,
+                nearest,
                 learned,
                 lines: Lines::default(),
                 freed: Arc::default(),

@@ -39,6 +39,7 @@
 //! | response extension [`RateLimitStatus`] | the [`Outcome`], and how each limit stands |
 //! | [`Handle::stats`] | counters, also of each limit, and of what a shadow would have denied |
 //! | [`Handle::standings`] | how the limits stand for a request, without charging it |
+//! | [`Handle::nearest`] | the subjects that have used most of their quotas |
 //!
 //! # Example
 //!
@@ -90,6 +91,7 @@ mod limit;
 pub mod limiter;
 mod line;
 mod meter;
+mod nearest;
 mod path;
 mod policy;
 mod problem;
@@ -116,6 +118,7 @@ pub use self::{
     limit::{AmountFor, Limit},
     limiter::Limiter,
     meter::{ByteMeter, Gauge, Meter},
+    nearest::Near,
     policy::Policy,
     problem::Problem,
     quota::{Algorithm, Quota, Unit},

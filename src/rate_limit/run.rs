@@ -94,6 +94,7 @@ where
     let who = shared.who(&places, &charges);
     let decided = decide(&shared, &charges, &who).await;
     shared.count(&places, &decided);
+    shared.nearest.see(&places, &charges, &decided.taken.standings);
     Span::current().record("larder.rate_limit.decision", decided.outcome.as_str());
     let is_let_through = matches!(decided.outcome, Outcome::Allowed | Outcome::LocalAllowed | Outcome::FailedOpen);
     let Decided { outcome, taken: Taken { standings, mut slots }, retry_after, own } = decided;

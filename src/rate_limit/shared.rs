@@ -8,7 +8,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Charge, Fields, Limiter, OnFailure, Outcome, Problem, Room, Subject, SubjectOf, Taken, limit::Prepared,
-    limiter::Local, line::Lines, stats::Stats,
+    limiter::Local, line::Lines, nearest::Nearest, stats::Stats,
 };
 use crate::{
     clock::Clock,
@@ -25,6 +25,8 @@ pub(super) struct Shared<L> {
     pub(super) limits: Vec<Prepared>,
     pub(super) settings: Settings,
     pub(super) stats: Stats,
+    /// Who has used most.
+    pub(super) nearest: Nearest,
     /// Until when a provider has no room, by whose requests.
     pub(super) learned: Cache<Who, Instant>,
     /// Those who wait for room.

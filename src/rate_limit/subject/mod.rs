@@ -45,8 +45,8 @@ impl Subject {
         Self(Kind::Hashed(kind, hash))
     }
 
-    /// A user, an organisation, or whatever else `kind` says, by a name that may be read by whoever sees Redis's keys. A name of
-    /// more than 64 bytes counts by its hash.
+    /// A user, an organisation, or whatever else `kind` says, by a name that may be read by whoever sees Redis's keys, or asks the
+    /// admin router. A name of more than 64 bytes counts by its hash.
     #[must_use]
     pub fn named(kind: &'static str, name: &str) -> Self {
         if name.len() > LONGEST {
