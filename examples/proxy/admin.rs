@@ -9,6 +9,9 @@ pub(crate) use self::served::Admin;
 #[cfg(not(feature = "admin"))]
 pub(crate) use self::unserved::Admin;
 
+/// What the cache is called on that port.
+pub(crate) const SPACE: &str = "responses";
+
 /// What `--admin-token` takes. It isn't shown.
 #[derive(Clone)]
 pub(crate) struct Token(String);
@@ -64,13 +67,15 @@ mod served {
     };
     use larder::{
         admin::{self, Explain},
-        cache, rate_limit,
+        cache,
+        llm::Ledger,
+        rate_limit,
         rate_limit::limiter::BoxLimiter,
         retry,
     };
     use tokio::{net::TcpListener, sync::Semaphore};
 
-    use super::{Token, is_loopback};
+    use super::{SPACE, Token, is_loopback};
     use crate::{problem, server};
 
     /// How long a client may take to send a request's head.
@@ -105,12 +110,15 @@ mod served {
             cache: cache::Handle,
             retry: retry::Handle,
             limits: Option<rate_limit::Handle<BoxLimiter>>,
+            ledger: Option<Ledger>,
             explain: impl Explain,
         ) -> anyhow::Result<()> {
-            let mut builder =
-                admin::Builder::new().cache("responses", cache).retry("upstreams", retry).explain(explain);
+            let mut builder = admin::Builder::new().cache(SPACE, cache).retry("upstreams", retry).explain(explain);
             if let Some(limits) = limits {
                 builder = builder.rate_limit("clients", limits);
+            }
+            if let Some(ledger) = ledger {
+                builder = builder.ledger(ledger);
             }
             let mut router = set_up(builder, self.token.as_ref()).try_build()?;
             if self.token.is_none() && is_loopback(self.address) {
@@ -188,7 +196,7 @@ mod unserved {
             anyhow::bail!("--admin: this proxy was built without it; build it with --features admin")
         }
 
-        pub(crate) fn serve<C, R, L, E>(self, _: C, _: R, _: L, _: E) -> anyhow::Result<()> {
+        pub(crate) fn serve<C, R, L, M, E>(self, _: C, _: R, _: L, _: M, _: E) -> anyhow::Result<()> {
             match self {}
         }
     }

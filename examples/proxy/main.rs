@@ -95,6 +95,7 @@ fn http_fingerprint() -> RequestFingerprint {
 fn show<St, F, P, C>(
     admin: Option<Admin>,
     stack: &Stack<St, F, P, C>,
+    ledger: Option<llm::Ledger>,
     fingerprint: impl Fingerprint,
 ) -> anyhow::Result<()>
 where
@@ -105,7 +106,7 @@ where
     let Some(admin) = admin else { return Ok(()) };
     let limits = stack.limits.as_ref().map(RateLimitLayer::handle);
     let explain = move |a: &Request<Bytes>, b: &Request<Bytes>| explain(&fingerprint, a, b);
-    admin.serve(stack.cache.handle(), stack.retry.handle(), limits, explain)
+    admin.serve(stack.cache.handle(), stack.retry.handle(), limits, ledger, explain)
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
@@ -137,7 +138,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
             let policy = llm::policy(options.ttl, options.stale_while_revalidate, options.stale_if_error);
             let fingerprint = || llm::Fingerprint::new().rest(http_fingerprint());
             let prices = options.prices.clone().unwrap_or_else(llm::Prices::none);
-            let ledger = llm::Ledger::builder().prices(llm::Prices::builtin().with(prices)).fields(options.cost_fields);
+            let prices = llm::Prices::builtin().with(prices);
+            let ledger = llm::Ledger::builder().space(admin::SPACE).prices(prices).fields(options.cost_fields);
+            let ledger = ledger.try_build()?;
             let per_item = options.embeddings_per_item;
             let embeddings = llm::EmbeddingsLayer::builder(store.clone(), options.ttl)
                 .fingerprint(fingerprint())
@@ -147,12 +150,12 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
             let cache = llm::layer(store, options.ttl)
                 .fingerprint(fingerprint())
                 .policy(policy)
-                .observer(ledger.try_build()?)
+                .observer(ledger.clone())
                 .max_body(options.max_body)
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
             let stack = Stack { limits, embeddings, cache, retry: retry::llm(options, &prefix)? };
-            show(admin, &stack, fingerprint())?;
+            show(admin, &stack, Some(ledger), fingerprint())?;
             server::run(listener, stack, forward).await
         }
         Profile::Http => {
@@ -167,7 +170,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
             let stack = Stack { limits, embeddings, cache, retry: retry::http(options, &prefix)? };
-            show(admin, &stack, http_fingerprint())?;
+            show(admin, &stack, None, http_fingerprint())?;
             server::run(listener, stack, forward).await
         }
     }

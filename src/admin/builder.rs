@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     ConfigError, cache,
+    llm::Ledger,
     rate_limit::{self, Limiter},
     retry,
 };
@@ -26,6 +27,7 @@ pub struct Builder {
     caches: Vec<(String, cache::Handle)>,
     retries: Vec<(String, retry::Handle)>,
     limits: Vec<(String, Arc<dyn Limits>)>,
+    ledger: Option<Ledger>,
     explain: Option<Arc<dyn Explain>>,
     token: Option<String>,
     is_insecure: bool,
@@ -38,6 +40,7 @@ impl Builder {
             caches: Vec::new(),
             retries: Vec::new(),
             limits: Vec::new(),
+            ledger: None,
             explain: None,
             token: None,
             is_insecure: false,
@@ -59,6 +62,15 @@ impl Builder {
     /// Adds a layer with limits, under a name of the same kind.
     pub fn rate_limit<L: Limiter>(mut self, name: impl Into<String>, handle: rate_limit::Handle<L>) -> Self {
         self.limits.push((name.into(), Arc::new(handle)));
+        self
+    }
+
+    /// The ledger that says what answers cost and what was saved. One is enough for all caches: its
+    /// [spaces](Ledger::in_space) are best called as the caches are here. Models and tenants are shown by their names, and are
+    /// labels of metrics, as many as the ledger has [room](crate::llm::LedgerBuilder::max_accounts) for. Default: none; no costs are
+    /// shown.
+    pub fn ledger(mut self, ledger: Ledger) -> Self {
+        self.ledger = Some(ledger);
         self
     }
 
@@ -117,8 +129,9 @@ impl Builder {
         check("admin cache", self.caches.iter().map(|(name, _)| name))?;
         check("admin retry", self.retries.iter().map(|(name, _)| name))?;
         check("admin rate_limit", self.limits.iter().map(|(name, _)| name))?;
-        let Self { caches, retries, limits, explain, .. } = self;
-        Ok(routes::router(Arc::new(State { caches, retries, limits, explain, auth, started: Instant::now() })))
+        let Self { caches, retries, limits, ledger, explain, .. } = self;
+        let started = Instant::now();
+        Ok(routes::router(Arc::new(State { caches, retries, limits, ledger, explain, auth, started })))
     }
 }
 

@@ -11,7 +11,10 @@ use super::{
     problem::Problem,
     state::{Limits, State},
 };
-use crate::rate_limit::{Policy, PolicySnapshot, Standing, Unit};
+use crate::rate_limit::{Near, Policy, PolicySnapshot, Standing, Unit};
+
+/// How many subjects are shown of each layer that have used most.
+const NEAREST: usize = 20;
 
 /// A request that is made up, to ask which limits are for it and how they stand. There is no place for a credential, which would
 /// be in logs then.
@@ -34,6 +37,8 @@ struct Layer<'a> {
     policies: Vec<ShownPolicy>,
     /// Those of the limits that are for the request; none if the limiter doesn't answer.
     standings: Vec<ShownStanding>,
+    /// The subjects that have used most.
+    nearest: Vec<ShownNear>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -60,6 +65,17 @@ struct ShownStanding {
     /// Seconds until all is free.
     reset: f64,
     shadow: bool,
+}
+
+/// A subject that has used much.
+#[derive(Serialize)]
+struct ShownNear {
+    /// Of credentials, a keyed hash.
+    subject: String,
+    /// Seconds since the limiter said so.
+    age: f64,
+    #[serde(flatten)]
+    standing: ShownStanding,
 }
 
 pub(super) async fn limits(
@@ -91,10 +107,13 @@ impl<'a> Layer<'a> {
     async fn of(name: &'a str, limit: &dyn Limits, head: &Parts) -> Self {
         let policies = limit.policies().iter().zip(limit.stats().policies).map(ShownPolicy::of).collect();
         let (standings, error) = match limit.standings(head).await {
-            Ok(standings) => (standings.iter().map(ShownStanding::of).collect(), None),
+            Ok(standings) => {
+                (standings.iter().map(|(policy, standing)| ShownStanding::of(policy.name(), standing)).collect(), None)
+            }
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        Self { name, policies, standings, error }
+        let nearest = limit.nearest(NEAREST).await.iter().map(ShownNear::of).collect();
+        Self { name, policies, standings, nearest, error }
     }
 }
 
@@ -118,9 +137,9 @@ impl ShownPolicy {
 }
 
 impl ShownStanding {
-    fn of((policy, standing): &(Policy, Standing)) -> Self {
+    fn of(policy: &str, standing: &Standing) -> Self {
         Self {
-            policy: policy.name().to_owned(),
+            policy: policy.to_owned(),
             amount: standing.amount,
             used: standing.used,
             remaining: standing.remaining(),
@@ -128,5 +147,12 @@ impl ShownStanding {
             reset: standing.reset.as_secs_f64(),
             shadow: standing.is_shadow,
         }
+    }
+}
+
+impl ShownNear {
+    fn of(near: &Near) -> Self {
+        let standing = ShownStanding::of(&near.policy, &near.standing);
+        Self { subject: near.subject.to_string(), age: near.age.as_secs_f64(), standing }
     }
 }

@@ -9,7 +9,10 @@ use axum::{
 use http::{HeaderValue, header::CONTENT_TYPE};
 
 use super::state::State;
-use crate::figures::{Figures, OfCache, Text};
+use crate::{
+    figures::{Figures, OfCache, Text},
+    llm::Ledger,
+};
 
 /// The format, by its own name.
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -23,6 +26,7 @@ pub(super) async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
         uptime: state.started.elapsed(),
         caches,
         retries: state.retries.iter().map(|(layer, retry)| (layer.as_str(), retry.stats())).collect(),
+        costs: state.ledger.as_ref().map(Ledger::balance),
         limits: state.limits.iter().map(|(layer, limit)| (layer.as_str(), limit.stats())).collect(),
     };
     let mut text = Text::new();

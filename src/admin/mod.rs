@@ -22,12 +22,13 @@
 //! | `GET /health` | 200 as long as the process answers |
 //! | `GET /health/cache` | each tier of each store: state, latency, usage, version; 503 if all tiers of a store are down |
 //! | `GET /api/cache/stats` | the snapshots of all layers |
+//! | `GET /api/cache/costs` | what answers cost, and what was saved, as a [ledger](Builder::ledger) counted it: by reason, model, space and tenant; `?limit=` rows of each |
 //! | `GET /api/cache/entries` | what is kept, without bodies, a page at a time: `?pattern=`, `?tag=` or `?key=`, and `space`, `limit`, `cursor` |
 //! | `GET /api/cache/entries/{key}` | one of them |
 //! | `DELETE /api/cache/entries/{key}` | removes it |
 //! | `DELETE /api/cache` | removes what `?pattern=`, `?tag=`, `?key=` or `?space=` means; all of it with `?all=true` |
 //! | `POST /api/cache/explain` | why two requests share an entry, or don't; with an [`Explain`] |
-//! | `GET /api/limits` | the limits, and how those stand that are for a request of `?method=`, `?path=`, `?address=` |
+//! | `GET /api/limits` | the limits, the subjects that have used most of them, and how those stand that are for a request of `?method=`, `?path=`, `?address=` |
 //! | `GET /metrics` | [for Prometheus](#metrics) |
 //! | `GET /openapi.json` | all this as an OpenAPI 3.1 document |
 //!
@@ -43,6 +44,7 @@
 
 mod auth;
 mod builder;
+mod costs;
 mod entries;
 mod explain;
 mod health;

@@ -12,7 +12,9 @@ use axum::{
 };
 use http::{HeaderValue, Method, StatusCode, header::CONTENT_TYPE};
 
-use super::{auth, entries, explain, health, limits, metrics, page, problem::Problem, purge, state::State, stats};
+use super::{
+    auth, costs, entries, explain, health, limits, metrics, page, problem::Problem, purge, state::State, stats,
+};
 
 /// The OpenAPI document.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -20,13 +22,14 @@ const OPENAPI: &str = include_str!("openapi.json");
 /// The largest body of a request, in bytes: two requests to be explained.
 const MAX_BODY: usize = 16 << 20;
 
-fn routes() -> [(&'static str, MethodRouter<Arc<State>>); 11] {
+fn routes() -> [(&'static str, MethodRouter<Arc<State>>); 12] {
     [
         ("/", get(page::page)),
         ("/health", get(health::process)),
         ("/health/cache", get(health::stores)),
         ("/api/cache", delete(purge::purge)),
         ("/api/cache/stats", get(stats::stats)),
+        ("/api/cache/costs", get(costs::costs)),
         ("/api/cache/entries", get(entries::list)),
         // A label may have slashes.
         ("/api/cache/entries/{*key}", get(entries::one).delete(entries::remove)),

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use super::{auth::Auth, explain::Explain, problem::Problem};
 use crate::{
     cache,
-    rate_limit::{self, Limiter, Policy, Standing, limiter::LimiterError},
+    llm::Ledger,
+    rate_limit::{self, Limiter, Near, Policy, Standing, limiter::LimiterError},
     retry,
 };
 
@@ -18,6 +19,7 @@ pub(super) struct State {
     pub(super) caches: Vec<(String, cache::Handle)>,
     pub(super) retries: Vec<(String, retry::Handle)>,
     pub(super) limits: Vec<(String, Arc<dyn Limits>)>,
+    pub(super) ledger: Option<Ledger>,
     pub(super) explain: Option<Arc<dyn Explain>>,
     pub(super) auth: Auth,
     pub(super) started: Instant,
@@ -28,6 +30,7 @@ pub(super) trait Limits: Send + Sync {
     fn stats(&self) -> rate_limit::Snapshot;
     fn policies(&self) -> Vec<Policy>;
     fn standings<'a>(&'a self, head: &'a Parts) -> BoxFuture<'a, Result<Vec<(Policy, Standing)>, LimiterError>>;
+    fn nearest(&self, most: usize) -> BoxFuture<'_, Vec<Near>>;
 }
 
 impl<L: Limiter> Limits for rate_limit::Handle<L> {
@@ -41,6 +44,10 @@ impl<L: Limiter> Limits for rate_limit::Handle<L> {
 
     fn standings<'a>(&'a self, head: &'a Parts) -> BoxFuture<'a, Result<Vec<(Policy, Standing)>, LimiterError>> {
         Box::pin(self.standings(head))
+    }
+
+    fn nearest(&self, most: usize) -> BoxFuture<'_, Vec<Near>> {
+        Box::pin(self.nearest(most))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The names stand in `names.md`, which is a part of the documentation; what isn't named there can't be said.
 
+mod costs;
 mod fields;
 mod names;
 #[cfg(feature = "admin")]
@@ -11,14 +12,19 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use self::fields::{CACHE, Field, POLICY, RATE_LIMIT, RETRY, TIER, UPSTREAM};
 #[cfg(feature = "metrics")]
 pub(crate) use self::names::METRICS;
 pub(crate) use self::names::Metric;
 #[cfg(feature = "admin")]
 pub(crate) use self::text::Text;
+use self::{
+    costs::add_costs,
+    fields::{CACHE, Field, POLICY, RATE_LIMIT, RETRY, TIER, UPSTREAM},
+};
 use crate::{
-    breaker, cache, rate_limit, retry,
+    breaker, cache,
+    llm::{Balance, NanoDollars},
+    rate_limit, retry,
     stats::{self, Latency},
     store::{Checkup, Tier, TierState},
 };
@@ -52,6 +58,7 @@ pub(crate) trait Sink {
 pub(crate) enum Value<'a> {
     Whole(u64),
     Real(f64),
+    Dollars(NanoDollars),
     Times(&'a Latency),
 }
 
@@ -79,6 +86,8 @@ pub(crate) struct Figures<'a> {
     pub(crate) caches: Vec<OfCache<'a>>,
     pub(crate) retries: Vec<(&'a str, retry::Snapshot)>,
     pub(crate) limits: Vec<(&'a str, rate_limit::Snapshot)>,
+    /// Of the ledger, if there is one.
+    pub(crate) costs: Option<Balance>,
 }
 
 /// What is known of a cache.
@@ -141,6 +150,9 @@ impl Figures<'_> {
             for policy in &stats.policies {
                 add_fields(sink, POLICY, policy, &[("layer", layer), ("policy", &policy.name)]);
             }
+        }
+        if let Some(balance) = &self.costs {
+            add_costs(sink, balance);
         }
     }
 }

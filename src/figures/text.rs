@@ -14,6 +14,7 @@ impl Sink for Text {
         match value {
             Value::Whole(number) => sample(samples, metric.name, "", labels, number),
             Value::Real(number) => sample(samples, metric.name, "", labels, number),
+            Value::Dollars(sum) => sample(samples, metric.name, "", labels, sum),
             Value::Times(latency) => histogram(samples, metric.name, labels, latency),
         }
     }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::{
     cache,
     figures::{Figures, METRICS, Metric, OfCache, Sink, Value},
+    llm::Ledger,
     rate_limit::{self, Limiter},
     retry,
     stats::Latency,
@@ -26,6 +27,7 @@ pub struct Exporter {
     caches: Vec<(String, cache::Handle)>,
     retries: Vec<(String, retry::Handle)>,
     limits: Vec<(String, Snapshots)>,
+    ledger: Option<Ledger>,
     started: Instant,
     /// How often each time of each histogram was handed on.
     told: Mutex<HashMap<Key, HashMap<Duration, u64>>>,
@@ -41,6 +43,7 @@ impl Exporter {
             caches: Vec::new(),
             retries: Vec::new(),
             limits: Vec::new(),
+            ledger: None,
             started: Instant::now(),
             told: Mutex::default(),
         }
@@ -64,6 +67,13 @@ impl Exporter {
         self
     }
 
+    /// Adds the ledger that counts what answers cost. Models and tenants are labels, as many as it has
+    /// [room](crate::llm::LedgerBuilder::max_accounts) for.
+    pub fn ledger(mut self, ledger: Ledger) -> Self {
+        self.ledger = Some(ledger);
+        self
+    }
+
     /// Hands on what was counted so far, once. Stores are asked how they are, which takes five seconds at most for each; those
     /// that don't answer are said to be down.
     pub async fn export(&self) {
@@ -76,6 +86,7 @@ impl Exporter {
             caches,
             retries: self.retries.iter().map(|(layer, retry)| (layer.as_str(), retry.stats())).collect(),
             limits: self.limits.iter().map(|(layer, limit)| (layer.as_str(), limit())).collect(),
+            costs: self.ledger.as_ref().map(Ledger::balance),
         };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         with_recorder(|recorder| {
@@ -120,7 +131,7 @@ fn describe(recorder: &dyn Recorder, metric: &'static Metric) {
     };
     let help = SharedString::const_str(&metric.help);
     match metric.kind {
-        "counter" => recorder.describe_counter(name, unit, help),
+        "counter" if !metric.name.contains("_dollars") => recorder.describe_counter(name, unit, help),
         "histogram" => recorder.describe_histogram(name, unit, help),
         _ => recorder.describe_gauge(name, unit, help),
     }
@@ -143,6 +154,10 @@ impl Sink for Teller<'_> {
             #[expect(clippy::cast_precision_loss, reason = "the facade's gauges are doubles")]
             (_, Value::Whole(number)) => self.recorder.register_gauge(&key, &METADATA).set(number as f64),
             (_, Value::Real(number)) => self.recorder.register_gauge(&key, &METADATA).set(number),
+            #[expect(clippy::cast_precision_loss, reason = "the facade's counters are whole, and its gauges doubles")]
+            (_, Value::Dollars(sum)) => {
+                self.recorder.register_gauge(&key, &METADATA).set(sum.get() as f64 / 1_000_000_000.0);
+            }
             (_, Value::Times(latency)) => self.tell_times(key, latency),
         }
     }

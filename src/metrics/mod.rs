@@ -18,8 +18,9 @@
 //! ```
 //!
 //! Counters are set to what was counted since their layer was made ([`absolute`](::metrics::Counter::absolute)), gauges to what holds
-//! now. Histograms are given each time as often as it came since the last export, which is known to 3 %; [`BUCKETS`] are the bounds
-//! that `GET /metrics` has, for exporters that are to be told.
+//! now. Sums of money are gauges, too, for the facade's counters are whole numbers. Histograms are given each time as often as it
+//! came since the last export, which is known to 3 %; [`BUCKETS`] are the bounds that `GET /metrics` has, for exporters that are to
+//! be told.
 //!
 //! # Names
 //!

@@ -104,7 +104,7 @@ impl AddAssign for Sums {
     }
 }
 
-/// Money is said in nano-dollars, as the names say.
+/// Money is said in nano-dollars and, for people, in dollars, as the names say.
 impl Serialize for Sums {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -114,8 +114,13 @@ impl Serialize for Sums {
             spent_nano_usd: NanoDollars,
             overhead_nano_usd: NanoDollars,
             net_nano_usd: i64,
+            saved_usd: String,
+            spent_usd: String,
+            overhead_usd: String,
+            net_usd: String,
             unpriced: u64,
             unmetered: u64,
+            unknown: u64,
         }
         Named {
             requests: self.requests,
@@ -123,11 +128,21 @@ impl Serialize for Sums {
             spent_nano_usd: self.spent,
             overhead_nano_usd: self.overhead,
             net_nano_usd: self.net(),
+            saved_usd: self.saved.to_string(),
+            spent_usd: self.spent.to_string(),
+            overhead_usd: self.overhead.to_string(),
+            net_usd: dollars(self.net()),
             unpriced: self.unpriced,
             unmetered: self.unmetered,
+            unknown: self.unknown(),
         }
         .serialize(serializer)
     }
+}
+
+fn dollars(nano_dollars: i64) -> String {
+    let sign = if nano_dollars < 0 { "-" } else { "" };
+    format!("{sign}{}", NanoDollars::new(nano_dollars.unsigned_abs()))
 }
 
 impl Balance {
@@ -215,5 +230,10 @@ mod tests {
         let json = serde_json::to_value(&balance).expect("JSON");
         assert_eq!(json["reasons"]["hit"]["saved_nano_usd"], 4);
         assert_eq!(json["total"]["net_nano_usd"], balance.total.net());
+        assert_eq!(
+            (&json["reasons"]["hit"]["saved_usd"], &json["total"]["unknown"]),
+            (&"0.000000004".into(), &(calls * 2).into())
+        );
+        assert_eq!(json["total"]["net_usd"], "-0.003999996");
     }
 }

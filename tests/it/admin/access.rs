@@ -21,6 +21,7 @@ async fn nobody_is_let_in_without_the_token_and_the_token_is_not_told() {
         (Method::GET, "/health"),
         (Method::GET, "/health/cache"),
         (Method::GET, "/api/cache/stats"),
+        (Method::GET, "/api/cache/costs"),
         (Method::GET, "/api/cache/entries"),
         (Method::GET, "/api/cache/entries/a:b"),
         (Method::DELETE, "/api/cache/entries/a:b"),

@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use tokio::runtime::Runtime;
 use tower::Layer as _;
 
-use super::{Served, figures::samples, hits, site};
+use super::{Served, costs, figures::samples, hits, site};
 use crate::support::{Origin, ask, full, get, reply};
 
 fn recorder() -> (PrometheusRecorder, PrometheusHandle) {
@@ -46,16 +46,19 @@ fn a_recorder_shows_what_the_admin_router_shows() {
     let (recorder, shown) = recorder();
     let (site, handle) = runtime.block_on(site(Memory::new(64 << 20)));
     let router = admin::router(handle.clone()).retry("provider", retry.handle()).rate_limit("clients", limit.handle());
-    let served = runtime.block_on(Served::new(router.insecure().build()));
+    let ledger = costs::ledger();
+    let served = runtime.block_on(Served::new(router.ledger(ledger.clone()).insecure().build()));
     let exporter = Exporter::new()
         .cache("default", handle)
         .retry("provider", retry.handle())
-        .rate_limit("clients", limit.handle());
+        .rate_limit("clients", limit.handle())
+        .ledger(ledger.clone());
     for round in 0..3 {
         runtime.block_on(async {
             for path in ["/a", "/a", &format!("/{round}")] {
                 hits(&site, path).await;
             }
+            costs::spend(&ledger, &[("m", "a"), ("m", "a"), ("unheard-of", "b")]).await;
             let origin = || Origin::replies(|_| reply(200, &[], full("hello")));
             ask(&retry.layer(origin()), get("http://upstream.example/", &[])).await;
             ask(&limit.layer(origin()), get("http://h/", &[])).await;

@@ -1,13 +1,16 @@
 //! The admin router, on real sockets.
 
 mod access;
+mod costs;
 mod entries;
 mod explain;
 mod export;
 mod figures;
 mod health;
 mod monitoring;
+mod nearest;
 mod purge;
+mod schema;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -82,6 +82,27 @@ async fn an_operator_sees_what_the_proxy_keeps_and_is_rid_of_it() {
 }
 
 #[tokio::test]
+async fn it_tells_what_answers_cost_where_it_knows_of_models() {
+    for (profile, counted) in [("llm", true), ("http", false)] {
+        let args = ["--demo", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--profile", profile];
+        let proxy = Proxy::launch(&args, &[]).await;
+        let admin = port(&proxy).await;
+        let question = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"how much?"}]}"#;
+        for _ in 0..2 {
+            assert_eq!(proxy.ask(post_json(CHAT, &[], question)).await.status(), 200);
+        }
+        let costs = json(&ask(admin, "GET", "/api/cache/costs", &["Host: localhost"]).await);
+        assert_eq!(costs["counted"], counted, "{profile}: {costs}");
+        if counted {
+            // What a hit saves is what the miss was paid with, in the space that the cache has here.
+            let of = &costs["spaces"][0];
+            assert_eq!((&of["space"], &of["requests"]), (&"responses".into(), &2.into()), "{costs}");
+            assert!(of["saved_nano_usd"].as_u64() > Some(0) && of["saved_usd"] == of["spent_usd"], "{costs}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn it_explains_by_the_fingerprint_that_the_proxy_has() {
     let origin = Origin::answering(|_, _| response(200, &[], "{}")).await;
     for (profile, is_shared) in [("llm", true), ("http", false)] {
