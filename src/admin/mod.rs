@@ -18,7 +18,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /` | a page for people |
+//! | `GET /` | [a dashboard](#the-dashboard) |
 //! | `GET /health` | 200 as long as the process answers |
 //! | `GET /health/cache` | each tier of each store: state, latency, usage, version; 503 if all tiers of a store are down |
 //! | `GET /api/cache/stats` | the snapshots of all layers |
@@ -35,6 +35,16 @@
 //! A *space* is one of the caches, by the name that it was [given](Builder::cache). Keys are those of
 //! [`Key`](crate::key::Key)'s text, `label:digest`. Errors are `application/problem+json` ([RFC 9457]), and say what to do. Times
 //! are Unix times in seconds, durations are in seconds, and sizes in bytes.
+//!
+//! # The dashboard
+//!
+//! One document, without anything from elsewhere. It asks the router that it came from every two seconds while it can be seen, and
+//! wants the token if there is one, which it keeps in its tab's `sessionStorage` and nowhere else. What happened over time it knows
+//! from when it was opened. Its Content-Security-Policy lets nothing else run, and no text become markup. Behind a check of your own,
+//! with [`insecure`](Builder::insecure), the browser's cookies go with what it asks.
+//!
+//! A purge asks about as many entries as match, up to a few thousand, before it is confirmed; labels are looked at in as many, every
+//! ten to thirty seconds. A store that can't list its entries shows no labels.
 //!
 //! # Metrics
 //!

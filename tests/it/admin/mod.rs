@@ -2,6 +2,7 @@
 
 mod access;
 mod costs;
+mod dashboard;
 mod entries;
 mod explain;
 mod export;
