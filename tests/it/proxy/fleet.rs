@@ -130,9 +130,10 @@ async fn an_answer_that_one_proxy_paid_for_another_gives_as_it_was_kept() {
     for (round, memory) in [false, true].into_iter().enumerate() {
         let server = Server::start().await;
         let [one, other] = two(&origin, &server.url(), memory, "llm").await;
-        for (body, kind, whole) in
-            [(QUESTION, "application/json", answer(2 * round + 1)), (&other_question, "text/event-stream", EVENTS.concat())]
-        {
+        for (body, kind, whole) in [
+            (QUESTION, "application/json", answer(2 * round + 1)),
+            (&other_question, "text/event-stream", EVENTS.concat()),
+        ] {
             let first = post(&one, CHAT, body).await;
             assert!(!first.is_hit() && first.text() == whole, "{memory}: {}", first.cache());
             for proxy in [&other, &other, &one] {

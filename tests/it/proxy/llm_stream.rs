@@ -139,7 +139,10 @@ async fn who_wants_a_stream_gets_a_plain_answer_as_one() {
         assert_eq!(proxy.ask(&plain).await.text(), answer(1));
         let streamed = proxy.ask(question()).await;
         assert_eq!(streamed.field("content-type"), Some("text/event-stream; charset=utf-8"));
-        assert!(streamed.text().starts_with("data: {") && streamed.text().ends_with("data: [DONE]\n\n"), "{streamed:?}");
+        assert!(
+            streamed.text().starts_with("data: {") && streamed.text().ends_with("data: [DONE]\n\n"),
+            "{streamed:?}"
+        );
     }
     assert_eq!(origin.calls(), 1);
 }
