@@ -110,6 +110,7 @@ where
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
+    let signals = server::Signals::hear().context("signals can't be heard")?;
     let listener = server::bind(options.listen).with_context(|| {
         format!("--listen {} can't be bound; take another address, or port 0 for a free one", options.listen)
     })?;
@@ -156,7 +157,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .try_build()?;
             let stack = Stack { limits, embeddings, cache, retry: retry::llm(options, &prefix)? };
             show(admin, &stack, Some(ledger), fingerprint())?;
-            server::run(listener, stack, forward).await
+            server::run(listener, signals, stack, forward).await
         }
         Profile::Http => {
             let policy = Rfc9111::shared()
@@ -171,7 +172,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .try_build()?;
             let stack = Stack { limits, embeddings, cache, retry: retry::http(options, &prefix)? };
             show(admin, &stack, None, http_fingerprint())?;
-            server::run(listener, stack, forward).await
+            server::run(listener, signals, stack, forward).await
         }
     }
 }

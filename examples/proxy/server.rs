@@ -69,6 +69,26 @@ impl<St, F, P, C> Clone for Stack<St, F, P, C> {
     }
 }
 
+/// SIGTERM and SIGINT. To be heard before anybody is told that the proxy is there: until then they end it on the spot.
+pub(crate) struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+}
+
+impl Signals {
+    pub(crate) fn hear() -> std::io::Result<Self> {
+        let [terminate, interrupt] = [unix::SignalKind::terminate(), unix::SignalKind::interrupt()].map(unix::signal);
+        Ok(Self { terminate: terminate?, interrupt: interrupt? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -81,6 +101,7 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves until SIGTERM or SIGINT comes, and then until the running requests have ended; a second signal ends them.
 pub(crate) async fn run<St, F, P, C>(
     listener: TcpListener,
+    mut signals: Signals,
     stack: Stack<St, F, P, C>,
     forward: Upstream,
 ) -> anyhow::Result<()>
@@ -99,8 +120,6 @@ where
         .keep_alive_interval(Duration::from_secs(30));
     let graceful = GracefulShutdown::new();
     let (stop, stopping) = watch::channel(());
-    let (mut terminate, mut interrupt) =
-        (unix::signal(unix::SignalKind::terminate())?, unix::signal(unix::SignalKind::interrupt())?);
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -112,8 +131,7 @@ where
                     continue;
                 }
             },
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = signals.next() => break,
         };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
@@ -146,8 +164,7 @@ where
     tokio::select! {
         () = graceful.shutdown() => {}
         () = tokio::time::sleep(GRACE) => tracing::warn!(target: "proxy", "some requests did not end in time"),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = signals.next() => {}
     }
     Ok(())
 }
