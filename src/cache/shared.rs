@@ -13,10 +13,7 @@ use std::{
 
 use http::{request::Parts, response};
 use quick_cache::sync::Cache;
-use tokio::{
-    sync::{Mutex, Semaphore},
-    time::Instant,
-};
+use tokio::{sync::Mutex, time::Instant};
 
 use super::{
     Observer, Replay,
@@ -29,12 +26,9 @@ use crate::{
     key::Key,
     policy::completeness::{Completeness, EndOfStream},
     stats::Stats,
-    store::{Change, Peek, Store, StoreError},
+    store::{Change, Peek, Store, StoreError, Writes},
     tag::{self, Tag},
 };
-
-/// How many writes to a store may be under way at once; further ones are dropped.
-const WRITES: usize = 1024;
 
 /// Of how many keys it is remembered that a part is stored.
 const PARTS: usize = 16_384;
@@ -57,7 +51,7 @@ pub(crate) struct Shared<St, F, P> {
     pub(super) parts: Known,
     /// Held while the first variant of a key is written, for it is read before.
     pub(super) firsts: [Mutex<()>; FIRSTS],
-    pub(super) writes: Arc<Semaphore>,
+    pub(super) writes: Writes,
 }
 
 /// Tags that the fields of a response don't name.
@@ -150,7 +144,7 @@ impl<St, F, P> Shared<St, F, P> {
             stats: Arc::default(),
             parts: Known::new(PARTS),
             firsts: std::array::from_fn(|_| Mutex::const_new(())),
-            writes: Arc::new(Semaphore::new(WRITES)),
+            writes: Writes::default(),
         }
     }
 

@@ -1,12 +1,8 @@
 //! Writes to the store, behind the response where the store takes its time.
 
-use std::{
-    sync::Arc,
-    task::{Context, Waker},
-    time::Duration,
-};
+use std::sync::Arc;
 
-use tokio::{runtime::Handle as Runtime, sync::MutexGuard};
+use tokio::sync::MutexGuard;
 
 use super::{
     purges::Began,
@@ -18,9 +14,6 @@ use crate::{
     key::Key,
     store::{Lease, Peek, Store},
 };
-
-/// How long a write to a store may take before it is given up.
-const WRITE: Duration = Duration::from_secs(30);
 
 /// An entry to be written.
 pub(super) struct Write {
@@ -138,27 +131,9 @@ where
     }
 
     pub(super) fn write(&self, write: impl Future<Output = ()> + Send + 'static) {
-        let mut write = Box::pin(write);
-        // A store that answers at once has it now, and a near one in front of a slow one.
-        if write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
-            return;
-        }
-        let Ok(permit) = self.writes.clone().try_acquire_owned() else {
-            return self.stats.store_writes_dropped.increment();
-        };
-        match Runtime::try_current() {
-            Ok(runtime) => {
-                let stats = self.stats.clone();
-                runtime.spawn(async move {
-                    // What it holds, locks and flights included, is let go of in any case.
-                    if tokio::time::timeout(WRITE, write).await.is_err() {
-                        stats.store_write_errors.increment();
-                        tracing::warn!(timeout = ?WRITE, "a write took too long");
-                    }
-                    drop(permit);
-                });
-            }
-            Err(_) => self.stats.store_writes_dropped.increment(),
+        let stats = self.stats.clone();
+        if !self.writes.begin(write, move || stats.store_write_errors.increment()) {
+            self.stats.store_writes_dropped.increment();
         }
     }
 }

@@ -20,13 +20,14 @@ mod redis;
 mod stale;
 mod tier;
 mod tiered;
+mod trust;
+mod writes;
 
 use std::{
     future::{Future, ready},
     sync::Arc,
 };
 
-pub(crate) use self::recent::{Recent, Seen};
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::{Redis, RedisBuilder};
@@ -40,6 +41,11 @@ pub use self::{
     stale::StaleLookup,
     tier::{Tier, TierState},
     tiered::{Tiered, TieredBuilder},
+};
+pub(crate) use self::{
+    recent::{Recent, Seen},
+    trust::Trust,
+    writes::Writes,
 };
 use crate::{entry::Entry, key::Key, tag::Selector};
 

@@ -11,7 +11,7 @@ use std::{
 use crate::tag::Selector;
 
 /// How many purges are remembered. What has seen more of them pass is taken to be meant, to be safe.
-const REMEMBERED: usize = 256;
+const REMEMBERED: usize = 4096;
 
 /// The last purges, in order.
 #[derive(Debug, Default)]

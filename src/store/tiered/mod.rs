@@ -10,7 +10,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use tokio::{
@@ -21,7 +20,7 @@ use tokio::{
 
 use super::{
     Change, Checkup, Claim, Fence, Health, Listener, Listing, Page, Peek, Recent, Result, Store, StoreError, Tier,
-    Usage,
+    Trust, Usage, writes::WRITE,
 };
 use crate::{ConfigError, entry::Entry, key::Key, tag::Selector};
 
@@ -30,9 +29,6 @@ const UNIT: usize = 1024;
 
 /// The largest queue: a tebibyte. What is larger is a mistake.
 const MAX_QUEUE: usize = 1 << 40;
-
-/// How long a write to the far store may take before it is given up.
-const WRITE: Duration = Duration::from_secs(30);
 
 /// The bytes that writes to the far store may hold, unless told otherwise.
 const QUEUE: usize = 64 << 20;
@@ -63,8 +59,8 @@ struct Tiers<N, F> {
     far: F,
     /// What was purged lately: what was read before is not kept near after.
     recent: Recent,
-    /// How often the far store fell silent, or was heard again: odd while changes may be missed.
-    silences: AtomicU64,
+    /// Whether the near store has heard of all changes.
+    trust: Trust,
     queue: Arc<Semaphore>,
     dropped: AtomicU64,
 }
@@ -95,7 +91,7 @@ impl<N: Store, F: Store> Tiered<N, F> {
             near,
             far,
             recent: Recent::default(),
-            silences: AtomicU64::new(0),
+            trust: Trust::default(),
             queue: Arc::new(Semaphore::new(queue.div_ceil(UNIT))),
             dropped: AtomicU64::new(0),
         });
@@ -132,9 +128,8 @@ impl<N: Store, F: Store> TieredBuilder<N, F> {
 }
 
 impl<N: Store, F: Store> Tiers<N, F> {
-    /// Whether the near store has heard of all changes.
     fn is_trusted(&self) -> bool {
-        self.silences.load(Ordering::Acquire).is_multiple_of(2)
+        self.trust.is_whole()
     }
 
     fn hear(self: &Arc<Self>, change: &Change) {
@@ -150,24 +145,15 @@ impl<N: Store, F: Store> Tiers<N, F> {
                 let key = key.clone();
                 at_once(async move { tiers.note("removed", tiers.near.remove(&key).await) });
             }
-            Change::Deaf => {
-                // Another odd number: what was to end the silence before this doesn't.
-                let silent = |count: u64| Some(count + 1 + count % 2);
-                let _ = self.silences.fetch_update(Ordering::AcqRel, Ordering::Acquire, silent);
-            }
+            Change::Deaf => self.trust.fall_silent(),
             Change::Hearing => {
-                let silence = self.silences.load(Ordering::Acquire);
-                if silence.is_multiple_of(2) {
-                    return;
-                }
+                let Some(silence) = self.trust.silence() else { return };
                 // What is read from the far store from now on is kept near after it was emptied.
                 self.recent.add(Selector::All);
                 at_once(async move {
                     let emptied = tiers.near.purge(&Selector::All).await;
                     if emptied.is_ok() {
-                        // Unless it fell silent again meanwhile.
-                        let over = (silence, silence + 1);
-                        let _ = tiers.silences.compare_exchange(over.0, over.1, Ordering::AcqRel, Ordering::Acquire);
+                        tiers.trust.end(silence);
                     }
                     tiers.note("emptied", emptied);
                 });
