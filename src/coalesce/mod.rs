@@ -4,11 +4,13 @@
 //! then read the body live. What may happen to a flight:
 //!
 //! - **published**: the answer can be kept; every follower has a seat at its body.
-//! - **kept**: what was stored still holds; every follower gets it.
+//! - **kept**: what was stored still holds, or what was loaded is whole; every follower gets it.
 //! - **released**: it can't; followers fetch for themselves, in parallel.
 //! - **abandoned**: the leader went away before the head came; one of the followers leads instead.
 
+mod across;
 mod detach;
+mod follow;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +24,11 @@ use std::{
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
-pub(crate) use self::detach::Detachable;
+pub(crate) use self::{
+    across::{Others, claim},
+    detach::Detachable,
+    follow::{Follow, Followed},
+};
 use crate::{
     body::{Joiner, Tee},
     entry::{Entry, Head},
@@ -41,26 +47,26 @@ const SHARDS: usize = 32;
 /// How many keys are remembered as uncacheable.
 const REMEMBERED: usize = 16_384;
 
-/// The fetches that are under way, by key.
-pub(crate) struct Flights {
-    shards: [Mutex<HashMap<Digest, Arc<Flight>>>; SHARDS],
+/// The fetches that are under way, by key; what followers may be given whole is a `T`.
+pub(crate) struct Flights<T = Entry> {
+    shards: [Mutex<HashMap<Digest, Arc<Flight<T>>>>; SHARDS],
     /// Keys whose answers could not be kept, and until when that is believed.
     uncacheable: Cache<Digest, SystemTime>,
 }
 
-struct Flight {
+struct Flight<T> {
     key: Key,
     marks: Marks,
-    state: watch::Sender<State>,
+    state: watch::Sender<State<T>>,
     /// The same for other processes.
     lease: Mutex<Option<Lease>>,
 }
 
 #[derive(Clone)]
-enum State {
+enum State<T> {
     Pending,
     Live(Live),
-    Kept(Entry),
+    Kept(T),
     Released,
     Abandoned,
 }
@@ -74,22 +80,24 @@ struct Live {
 }
 
 /// What a request is to do.
-pub(crate) enum Entered {
+pub(crate) enum Entered<T = Entry> {
     /// Fetch, for all that follow.
-    Lead(Lead),
+    Lead(Lead<T>),
     /// Wait for the leader.
-    Follow(Follow),
+    Follow(Follow<T>),
     /// Fetch for itself: answers to such requests can't be kept.
     Alone,
 }
 
-impl Flight {
+impl<T> Flight<T> {
     /// Lets other processes fetch: what this one does is outdated. Never true.
     fn give_up(&self) -> bool {
         drop(lock(&self.lease).take());
         false
     }
+}
 
+impl Flight<Entry> {
     fn may_be(&self, selector: &Selector) -> bool {
         match (selector, &*self.state.borrow()) {
             // A variant has a key of its own, but its parent's label.
@@ -103,13 +111,13 @@ impl Flight {
     }
 }
 
-impl Flights {
+impl<T> Flights<T> {
     pub(crate) fn new() -> Self {
         Self { shards: std::array::from_fn(|_| Mutex::default()), uncacheable: Cache::new(REMEMBERED) }
     }
 
     /// Joins the flight of a key, or begins one.
-    pub(crate) fn enter(self: &Arc<Self>, key: &Key, marks: Marks, now: SystemTime) -> Entered {
+    pub(crate) fn enter(self: &Arc<Self>, key: &Key, marks: Marks, now: SystemTime) -> Entered<T> {
         if let Some(until) = self.uncacheable.get(key.digest()) {
             if now < until {
                 return Entered::Alone;
@@ -126,7 +134,7 @@ impl Flights {
     }
 
     /// Leads, unless another does.
-    pub(crate) fn lead(self: &Arc<Self>, key: &Key, marks: Marks) -> Option<Lead> {
+    pub(crate) fn lead(self: &Arc<Self>, key: &Key, marks: Marks) -> Option<Lead<T>> {
         let mut shard = self.shard(key.digest());
         (!shard.contains_key(key.digest())).then(|| self.begin(&mut shard, key, marks))
     }
@@ -136,6 +144,46 @@ impl Flights {
         self.uncacheable.remove(key.digest());
     }
 
+    /// From now on nobody joins a fetch that is under way, if this says so of its key, and of what it brought if it has.
+    pub(crate) fn close_where(&self, is_outdated: impl Fn(&Key, Option<&T>) -> bool) {
+        for shard in &self.shards {
+            lock(shard).retain(|_, flight| {
+                let outdated = match &*flight.state.borrow() {
+                    State::Kept(kept) => is_outdated(&flight.key, Some(kept)),
+                    State::Pending | State::Live(_) | State::Released | State::Abandoned => {
+                        is_outdated(&flight.key, None)
+                    }
+                };
+                !outdated || flight.give_up()
+            });
+        }
+    }
+
+    /// From now on nobody joins a fetch of this key that is under way.
+    pub(crate) fn close_key(&self, key: &Key) {
+        let closed = self.shard(key.digest()).remove(key.digest());
+        if let Some(flight) = closed {
+            flight.give_up();
+        }
+    }
+
+    fn begin(self: &Arc<Self>, shard: &mut HashMap<Digest, Arc<Flight<T>>>, key: &Key, marks: Marks) -> Lead<T> {
+        let flight = Arc::new(Flight {
+            key: key.clone(),
+            marks,
+            state: watch::Sender::new(State::Pending),
+            lease: Mutex::default(),
+        });
+        shard.insert(*key.digest(), flight.clone());
+        Lead { flights: self.clone(), digest: *key.digest(), flight }
+    }
+
+    fn shard(&self, digest: &Digest) -> MutexGuard<'_, HashMap<Digest, Arc<Flight<T>>>> {
+        lock(&self.shards[usize::from(digest[31]) % SHARDS])
+    }
+}
+
+impl Flights {
     /// From now on nobody joins a fetch that is under way and is meant, or may turn out to be.
     pub(crate) fn close(&self, selector: &Selector) {
         for shard in &self.shards {
@@ -152,28 +200,13 @@ impl Flights {
             });
         }
     }
-
-    fn begin(self: &Arc<Self>, shard: &mut HashMap<Digest, Arc<Flight>>, key: &Key, marks: Marks) -> Lead {
-        let flight = Arc::new(Flight {
-            key: key.clone(),
-            marks,
-            state: watch::Sender::new(State::Pending),
-            lease: Mutex::default(),
-        });
-        shard.insert(*key.digest(), flight.clone());
-        Lead { flights: self.clone(), digest: *key.digest(), flight }
-    }
-
-    fn shard(&self, digest: &Digest) -> MutexGuard<'_, HashMap<Digest, Arc<Flight>>> {
-        lock(&self.shards[usize::from(digest[31]) % SHARDS])
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl fmt::Debug for Flights {
+impl<T> fmt::Debug for Flights<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Flights").finish_non_exhaustive()
     }
@@ -181,13 +214,13 @@ impl fmt::Debug for Flights {
 
 /// The duty to fetch. Dropped before anything is published or released, it passes to a follower; dropped later, it closes the
 /// flight.
-pub(crate) struct Lead {
-    flights: Arc<Flights>,
+pub(crate) struct Lead<T = Entry> {
+    flights: Arc<Flights<T>>,
     digest: Digest,
-    flight: Arc<Flight>,
+    flight: Arc<Flight<T>>,
 }
 
-impl Lead {
+impl<T> Lead<T> {
     /// What is fetched.
     pub(crate) fn key(&self) -> &Key {
         &self.flight.key
@@ -219,8 +252,13 @@ impl Lead {
     }
 
     /// Gives the followers what is stored.
-    pub(crate) fn share(self, entry: Entry) {
-        self.flight.state.send_replace(State::Kept(entry));
+    pub(crate) fn share(self, kept: T) {
+        self.give(kept);
+    }
+
+    /// The same, and leads on: those that come until it is dropped get it too.
+    pub(crate) fn give(&self, kept: T) {
+        self.flight.state.send_replace(State::Kept(kept));
     }
 
     /// Sends the followers to fetch for themselves. With a time, those that come until then don't wait for each other either.
@@ -235,12 +273,12 @@ impl Lead {
     }
 
     /// A way to see whether anyone waits for this flight.
-    pub(crate) fn interest(&self) -> Interest {
+    pub(crate) fn interest(&self) -> Interest<T> {
         Interest(self.flight.clone())
     }
 }
 
-impl Drop for Lead {
+impl<T> Drop for Lead<T> {
     fn drop(&mut self) {
         let mut shard = self.flights.shard(&self.digest);
         if shard.get(&self.digest).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
@@ -258,16 +296,16 @@ impl Drop for Lead {
     }
 }
 
-impl fmt::Debug for Lead {
+impl<T> fmt::Debug for Lead<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lead").finish_non_exhaustive()
     }
 }
 
 /// Whether anyone waits for a flight's head.
-pub(crate) struct Interest(Arc<Flight>);
+pub(crate) struct Interest<T = Entry>(Arc<Flight<T>>);
 
-impl Interest {
+impl<T> Interest<T> {
     pub(crate) fn is_there(&self) -> bool {
         self.0.state.receiver_count() > 0
     }
@@ -275,66 +313,6 @@ impl Interest {
     /// Returns when nobody waits any more.
     pub(crate) async fn gone(&self) {
         self.0.state.closed().await;
-    }
-}
-
-/// A place in the queue for another's fetch.
-pub(crate) struct Follow {
-    flights: Arc<Flights>,
-    digest: Digest,
-    state: watch::Receiver<State>,
-    /// Whether a seat is kept for it once the flight is live.
-    seated: bool,
-}
-
-/// What became of the flight.
-pub(crate) enum Followed {
-    /// Here is the answer.
-    Live(Arc<Head>, Tee),
-    /// Here is the answer, which was stored before.
-    Kept(Entry),
-    /// Fetch for yourself.
-    Released,
-    /// Begin again: look the key up, and lead if nobody does.
-    Abandoned,
-}
-
-impl Follow {
-    /// Waits for the head.
-    pub(crate) async fn wait(mut self) -> Followed {
-        let state = match self.state.wait_for(|state| !matches!(state, State::Pending)).await {
-            Ok(state) => state.clone(),
-            Err(_) => return Followed::Abandoned,
-        };
-        match state {
-            State::Live(live) => match self.take_seat(&live).or_else(|| live.joiner.join()) {
-                Some(reader) => Followed::Live(live.head, reader),
-                None => Followed::Released,
-            },
-            State::Kept(entry) => Followed::Kept(entry),
-            State::Released => Followed::Released,
-            State::Abandoned | State::Pending => Followed::Abandoned,
-        }
-    }
-
-    fn take_seat(&mut self, live: &Live) -> Option<Tee> {
-        std::mem::take(&mut self.seated).then(|| lock(live.seats.as_ref()?).pop()).flatten()
-    }
-}
-
-impl Drop for Follow {
-    fn drop(&mut self) {
-        if !self.seated {
-            return;
-        }
-        let shard = self.flights.shard(&self.digest);
-        let state = self.state.borrow().clone();
-        // Gives up the place in the count while nobody counts.
-        self.state = watch::channel(State::Abandoned).1;
-        drop(shard);
-        if let State::Live(live) = state {
-            drop(self.take_seat(&live));
-        }
     }
 }
 
