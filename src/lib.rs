@@ -112,6 +112,7 @@ pub mod admin;
 pub mod body;
 pub mod breaker;
 pub mod cache;
+pub mod cached;
 pub mod clock;
 mod coalesce;
 pub mod entry;

@@ -11,7 +11,7 @@ const RANKS: &[&[&str]] = &[
     &["fingerprint", "policy", "redis"],
     &["store"],
     &["coalesce", "stats"],
-    &["cache", "retry", "rate_limit"],
+    &["cache", "cached", "retry", "rate_limit"],
     &["llm"],
     &["reqwest", "figures"],
     &["admin", "metrics"],

@@ -275,7 +275,7 @@ impl Lifecycle<Key, Entry> for Evictions {
 
 /// A key is a cryptographic digest: any eight bytes of it are a hash that nobody can steer.
 #[derive(Clone)]
-struct DigestState;
+pub(crate) struct DigestState;
 
 impl BuildHasher for DigestState {
     type Hasher = DigestHasher;
@@ -285,7 +285,7 @@ impl BuildHasher for DigestState {
     }
 }
 
-struct DigestHasher(u64);
+pub(crate) struct DigestHasher(u64);
 
 impl Hasher for DigestHasher {
     fn finish(&self) -> u64 {

@@ -43,9 +43,10 @@ pub use self::{
     tiered::{Tiered, TieredBuilder},
 };
 pub(crate) use self::{
+    memory::DigestState,
     recent::{Recent, Seen},
     trust::Trust,
-    writes::Writes,
+    writes::{WRITE, Writes},
 };
 use crate::{entry::Entry, key::Key, tag::Selector};
 

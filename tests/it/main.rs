@@ -2,6 +2,7 @@
 
 mod admin;
 mod cache;
+mod cached;
 mod clients;
 mod llm;
 mod proxy;
