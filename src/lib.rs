@@ -82,6 +82,7 @@
 //! - [`cache`]: the layer, and what it promises.
 //! - [`retry`]: the second layer, and what it promises; [retrying and falling back](guide::retry) says more.
 //! - [`rate_limit`]: the third, and what it promises; [limits](guide::limits) says more.
+//! - [`cached`]: look-ups of values by keys, over the same stores; [look-ups](guide::lookups) has recipes.
 //! - [`fingerprint`]: what makes two requests the same.
 //! - [`policy`]: what may be kept, for how long, and when it may be served.
 //! - [`store`]: where it is kept.
@@ -101,6 +102,7 @@
 //! | `codec` | [`entry::codec`], entries as bytes, for far stores of your own |
 //! | `admin` | [`admin`], a router with health, statistics, listings, purges and metrics |
 //! | `metrics` | [`metrics`], the figures of all layers for exporters of the [`metrics`](::metrics) facade |
+//! | `auth` | `cached::auth`, verdicts on credentials for tower-http's `AsyncRequireAuthorizationLayer` |
 //! | `reqwest` | the layers as a `reqwest_middleware::Middleware` |
 //! | `conformance` | `store::conformance`, the suite that every store passes |
 //!

@@ -57,6 +57,9 @@
 //! Loads are futures that own what they need, since they may outlive who began them: clone a pool or an [`Arc`] in the closure, which
 //! isn't called on a hit.
 
+#[cfg(feature = "auth")]
+#[cfg_attr(docsrs, doc(cfg(feature = "auth")))]
+pub mod auth;
 mod builder;
 mod change;
 mod far;

@@ -9,6 +9,9 @@ pub mod cookbook {}
 #[doc = include_str!("limits.md")]
 pub mod limits {}
 
+#[doc = include_str!("lookups.md")]
+pub mod lookups {}
+
 #[doc = include_str!("observing.md")]
 pub mod observing {}
 

@@ -24,6 +24,7 @@ pub mod vary;
 #[cfg(test)]
 mod arbitrary;
 pub(crate) mod content_encoding;
+pub(crate) mod credential;
 mod decimal;
 pub(crate) mod delta_seconds;
 pub(crate) mod exchange;

@@ -3,10 +3,13 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderName, header::AUTHORIZATION, request::Parts};
+use http::{HeaderName, request::Parts};
 use sha2::Sha256;
 
-use crate::ConfigError;
+use crate::{
+    ConfigError,
+    header::credential::{USUAL, credential},
+};
 
 /// The fewest bytes of a secret: as many as the hash has.
 const MIN_SECRET: usize = 16;
@@ -44,13 +47,6 @@ pub struct ApiKey {
     /// `None`: the default ones.
     fields: Option<Vec<HeaderName>>,
 }
-
-static DEFAULT_FIELDS: [HeaderName; 4] = [
-    AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-];
 
 impl ApiKey {
     /// Credentials in any of the usual fields, hashed under `secret`: 16 random bytes or more, the same in all
@@ -100,40 +96,22 @@ impl ApiKey {
     /// that has one.
     #[must_use]
     pub fn digest(&self, head: &Parts) -> Option<[u8; 16]> {
-        let credential = self.credential(head)?;
+        let credential = credential(&head.headers, self.fields.as_deref().unwrap_or(&USUAL))?;
         let digest: [u8; 32] = self.mac.clone().chain_update(credential).finalize().into_bytes().into();
         digest.first_chunk().copied()
-    }
-
-    fn credential<'a>(&self, head: &'a Parts) -> Option<&'a [u8]> {
-        let fields = self.fields.as_deref().unwrap_or(&DEFAULT_FIELDS);
-        fields.iter().find_map(|name| {
-            head.headers.get_all(name).into_iter().find_map(|value| {
-                let value = value.as_bytes().trim_ascii();
-                let credential = if name == AUTHORIZATION { bearer(value)? } else { value };
-                (!credential.is_empty()).then_some(credential)
-            })
-        })
     }
 }
 
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fields = self.fields.as_deref().unwrap_or(&DEFAULT_FIELDS);
+        let fields = self.fields.as_deref().unwrap_or(&USUAL);
         f.debug_struct("ApiKey").field("fields", &fields).finish_non_exhaustive()
     }
 }
 
-/// The token in `Bearer token`; schemes are of any case (RFC 9110 §11.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(b"bearer".len())?;
-    let bearer = scheme.eq_ignore_ascii_case(b"bearer") && token.first().is_some_and(u8::is_ascii_whitespace);
-    bearer.then(|| token.trim_ascii_start())
-}
-
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, Request};
+    use http::{HeaderValue, Request, header::AUTHORIZATION};
     use proptest::prelude::*;
 
     use super::*;

@@ -1,5 +1,6 @@
 //! Look-ups of values: in memory, in Redis, and in both.
 
+mod auth;
 mod coalesce;
 mod errors;
 mod faults;
