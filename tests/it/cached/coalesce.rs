@@ -34,7 +34,7 @@ async fn a_stampede_of_10_000_on_one_cold_key_makes_one_load() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_instances_make_one_load() {
-    for kept in [Kept::InRedis, Kept::InBoth] {
+    for kept in [Kept::Redis, Kept::Both] {
         let place = Place::new(kept).await;
         let (instances, db) = ([place.cached().await, place.cached().await], Db::default());
         let gate = Gate::new();

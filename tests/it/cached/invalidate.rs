@@ -124,7 +124,7 @@ async fn a_thousand_keys_written_meanwhile_do_not_keep_a_load_from_being_kept() 
             async move { cached.get_or_try_insert("key", || db.load_behind(&gate)).await }
         });
         until("it loads", async || db.loads() == 1).await;
-        let most = if kept == Kept::InMemory { 2000 } else { 200 };
+        let most = if kept == Kept::Memory { 2000 } else { 200 };
         for number in 0..most {
             cached.invalidate(&number.to_string()).await.expect("an invalidation");
         }

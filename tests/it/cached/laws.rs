@@ -95,7 +95,7 @@ impl World {
         let builder = || {
             let builder = Cached::<str, Row>::builder(format!("space-{space}")).label(str::to_owned);
             let builder = builder.tags(|row| vec![tag(&row.group)]).lookup_timeout(super::SOON);
-            if place.kept == Kept::InRedis { builder.entries(0) } else { builder }
+            if place.kept == Kept::Redis { builder.entries(0) } else { builder }
         };
         let (instances, stores) = match &place.server {
             None => {
@@ -138,8 +138,8 @@ impl World {
             Step::Refresh { who, key } => self.begin(who, key, true).await,
             Step::End => self.end().await,
             Step::Change { who, what } => {
-                for key in 0..KEYS.len() {
-                    self.versions[key].fetch_add(u64::from(what.means(KEYS[key])), Ordering::SeqCst);
+                for (key, version) in KEYS.iter().zip(self.versions.iter()) {
+                    version.fetch_add(u64::from(what.means(key)), Ordering::SeqCst);
                 }
                 let cached = self.instances[who].clone();
                 let invalidate = async {
@@ -220,7 +220,7 @@ fn nothing_loaded_before_an_invalidation_is_served_after_it() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     for kept in KINDS {
         let place = runtime.block_on(Place::new(kept));
-        let cases = if kept == Kept::InMemory { 200 } else { 24 };
+        let cases = if kept == Kept::Memory { 200 } else { 24 };
         let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
         let spaces = AtomicU64::new(0);
         let run = |steps: Vec<Step>| {
@@ -266,7 +266,7 @@ async fn no_moment_lets_an_old_value_through() {
                         let seen = cached.get_or_try_insert("key", load).await.expect("a row").version;
                         assert!(seen >= least, "{seen} was served after {least} was invalidated");
                         reads += 1;
-                        if reads % 64 == 0 {
+                        if reads.is_multiple_of(64) {
                             tokio::task::yield_now().await;
                         }
                     }
@@ -274,7 +274,7 @@ async fn no_moment_lets_an_old_value_through() {
                 })
             })
             .collect();
-        for round in 0..if kept == Kept::InMemory { 3000 } else { 300 } {
+        for round in 0..if kept == Kept::Memory { 3000 } else { 300 } {
             let version = written.fetch_add(1, Ordering::SeqCst) + 1;
             match round % 3 {
                 0 => cached.invalidate("key").await.map(u64::from),

@@ -166,7 +166,7 @@ async fn a_stale_value_stands_in_for_an_error_within_its_window() {
         }
         let stats = cached.stats();
         assert_eq!(stats.stale_on_error, 20);
-        if kept != Kept::InRedis {
+        if kept != Kept::Redis {
             assert_eq!(stats.load_errors, 1, "{kept:?}: not everybody waits for a database that is down");
         }
         clock.advance(20 * SECOND);
@@ -207,7 +207,7 @@ async fn memory_keeps_within_its_bound() {
 
 #[tokio::test]
 async fn a_hit_in_memory_serialises_nothing() {
-    for kept in [Kept::InMemory, Kept::InBoth] {
+    for kept in [Kept::Memory, Kept::Both] {
         let place = Place::new(kept).await;
         let (cached, db) = (place.cached().await, Db::default());
         version(&cached, "key", &db).await;
@@ -222,7 +222,7 @@ async fn a_hit_in_memory_serialises_nothing() {
 
 #[tokio::test]
 async fn a_hit_in_redis_is_one_round_trip() {
-    let place = Place::new(Kept::InRedis).await;
+    let place = Place::new(Kept::Redis).await;
     let (cached, db) = (place.cached().await, Db::default());
     version(&cached, "key", &db).await;
     until("it is kept", async || cached.get("key").await.is_some()).await;
@@ -247,7 +247,7 @@ async fn a_hit_in_redis_is_one_round_trip() {
 
 #[tokio::test]
 async fn a_near_value_is_as_old_as_the_far_one_it_was_read_from() {
-    let place = Place::new(Kept::InBoth).await;
+    let place = Place::new(Kept::Both).await;
     let (clock, db) = (clock(), Db::default());
     let one = rows(&place, &clock, |builder| builder).await;
     let other = rows(&place, &clock, |builder| builder).await;

@@ -128,13 +128,13 @@ impl Db {
 /// Where an instance keeps its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
-    InMemory,
-    InRedis,
-    InBoth,
+    Memory,
+    Redis,
+    Both,
 }
 
-const KINDS: [Kept; 3] = [Kept::InMemory, Kept::InRedis, Kept::InBoth];
-const SHARED: [Kept; 2] = [Kept::InRedis, Kept::InBoth];
+const KINDS: [Kept; 3] = [Kept::Memory, Kept::Redis, Kept::Both];
+const SHARED: [Kept; 2] = [Kept::Redis, Kept::Both];
 
 /// Where instances have what they share.
 struct Place {
@@ -144,7 +144,7 @@ struct Place {
 
 impl Place {
     async fn new(kept: Kept) -> Self {
-        let server = if kept == Kept::InMemory { None } else { Some(Server::start().await) };
+        let server = if kept == Kept::Memory { None } else { Some(Server::start().await) };
         Self { kept, server }
     }
 
@@ -168,7 +168,7 @@ impl Place {
     async fn with(&self, set: impl FnOnce(Builder<str, Row>) -> Builder<str, Row>) -> Cached<str, Row> {
         let builder = Cached::<str, Row>::builder("rows").tags(|row| vec![tag(&row.group)]).label(str::to_owned);
         let builder = set(builder.jitter(0.0).lookup_timeout(SOON));
-        let builder = if self.kept == Kept::InRedis { builder.entries(0) } else { builder };
+        let builder = if self.kept == Kept::Redis { builder.entries(0) } else { builder };
         match &self.server {
             None => builder.build(),
             Some(server) => {

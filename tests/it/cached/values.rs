@@ -38,7 +38,7 @@ async fn over<V: Serialize + DeserializeOwned + Send + Sync + 'static>(place: &P
 
 #[tokio::test]
 async fn values_come_back_as_they_were() {
-    let place = Place::new(Kept::InRedis).await;
+    let place = Place::new(Kept::Redis).await;
     let cached = over::<User>(&place, 0).await;
     for plan in [None, Some(Plan::Free), Some(Plan::Paid { cents: -1, until: None }), Some(Plan::Other("x".into()))] {
         let user = User {
@@ -77,7 +77,7 @@ struct Wider {
 
 #[tokio::test]
 async fn a_value_of_another_schema_is_a_miss_counted_and_removed() {
-    let place = Place::new(Kept::InRedis).await;
+    let place = Place::new(Kept::Redis).await;
     let [old, raised] = [over::<Old>(&place, 0).await, over::<Old>(&place, 1).await];
     let new = over::<New>(&place, 0).await;
     let load = || async { Ok::<_, &str>(Old { name: "Ada".to_owned(), credits: 5 }) };
@@ -101,7 +101,7 @@ async fn a_value_of_another_schema_is_a_miss_counted_and_removed() {
 
 #[tokio::test]
 async fn a_field_that_is_new_and_has_a_default_costs_nothing() {
-    let place = Place::new(Kept::InRedis).await;
+    let place = Place::new(Kept::Redis).await;
     let (old, wider) = (over::<Old>(&place, 0).await, over::<Wider>(&place, 0).await);
     old.insert("key", Old { name: "Ada".to_owned(), credits: 5 }).await.expect("kept");
     let read = wider.get("key").await.expect("it can be read");
@@ -122,7 +122,7 @@ async fn what_cannot_be_written_is_loaded_each_time_or_kept_near() {
             Err(serde::de::Error::custom("never"))
         }
     }
-    let place = Place::new(Kept::InBoth).await;
+    let place = Place::new(Kept::Both).await;
     let keys = Cached::<Never, u32>::builder("keys").build();
     for _ in 0..2 {
         assert_eq!(keys.get_or_try_insert(&Never, || async { Ok::<_, &str>(1) }).await.map(|value| *value), Ok(1));
