@@ -349,3 +349,30 @@ impl<V: Send + Sync + 'static> Shared<V> {
 fn kind(error: &(dyn std::error::Error + 'static)) -> &'static str {
     if error.is::<rmp_serde::decode::Error>() { "its fields are others" } else { "its format or schema is another" }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cached::{Cached, key::LookupKey};
+
+    fn shared<K: LookupKey + ?Sized>(cached: &Cached<K, u32>) -> Arc<Shared<u32>> {
+        cached.shared.clone()
+    }
+
+    /// The moment between the write and the look after it.
+    #[test]
+    fn what_was_put_near_and_not_looked_at_yet_is_served_only_if_nothing_means_it() {
+        let cached = Cached::<str, u32>::builder("rows").build();
+        let (shared, key) = (shared(&cached), cached.keys.of("key").expect("a key"));
+        let began = shared.begin();
+        let slot = Arc::new(shared.slot(key.clone(), Some(1), &began));
+        // The invalidation looks at what is near, and finds nothing there yet.
+        shared.forget(&Selector::Key(key.clone()));
+        shared.near.put(&slot);
+        assert!(shared.at_hand(&key, Want::Value).is_none());
+        assert!(!shared.keep_near(&slot) && shared.near.get(&key, shared.now()).is_none());
+        let slot = Arc::new(shared.slot(key.clone(), Some(2), &shared.begin()));
+        shared.near.put(&slot);
+        assert!(shared.at_hand(&key, Want::Value).is_some(), "it was loaded after that");
+    }
+}

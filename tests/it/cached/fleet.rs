@@ -1,8 +1,18 @@
 //! Instances that share a Redis: what one changes the others know.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use larder::{cached::Cached, clock::ManualClock, store::Change};
+use larder::{
+    cached::Cached,
+    clock::ManualClock,
+    entry::Entry,
+    key::Key,
+    store::{Change, Listener, Memory, Store, StoreError, Usage},
+    tag::Selector,
+};
 
 use super::{Db, Gate, Kept, Place, Row, SHARED, hears, redis, row, tag, told, until, version};
 use crate::support::redis::{Fault, Relay};
@@ -121,4 +131,61 @@ async fn what_is_near_is_not_trusted_while_changes_may_be_missed() {
     relay.set(Fault::Pass);
     hears(&store).await;
     assert_eq!(version(&other, "key", &db).await, 1, "what was missed is not served");
+}
+
+/// A store that says what it is told to; clones share it.
+#[derive(Clone)]
+struct Teller(Memory, Arc<Mutex<Vec<Listener>>>);
+
+impl Teller {
+    fn tell(&self, change: &Change) {
+        self.1.lock().expect("no panic").iter().for_each(|listener| listener(change));
+    }
+}
+
+impl Store for Teller {
+    async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        self.0.get(key).await
+    }
+
+    async fn put(&self, key: &Key, entry: Entry) -> Result<(), StoreError> {
+        self.0.put(key, entry).await
+    }
+
+    async fn remove(&self, key: &Key) -> Result<bool, StoreError> {
+        self.0.remove(key).await
+    }
+
+    async fn purge(&self, selector: &Selector) -> Result<u64, StoreError> {
+        self.0.purge(selector).await
+    }
+
+    async fn usage(&self) -> Result<Usage, StoreError> {
+        self.0.usage().await
+    }
+
+    fn listen(&self, listener: Listener) {
+        self.1.lock().expect("no panic").push(listener);
+    }
+}
+
+#[tokio::test]
+async fn the_store_is_asked_first_while_changes_may_be_missed() {
+    let (store, db) = (Teller(Memory::new(1 << 20), Arc::default()), Db::default());
+    let cached = Cached::<str, Row>::builder("rows").store(store.clone()).build();
+    version(&cached, "key", &db).await;
+    store.0.purge(&Selector::All).await.expect("memory");
+    assert_eq!(version(&cached, "key", &db).await, 0, "nothing was said of it");
+    store.tell(&Change::Deaf);
+    db.write();
+    assert_eq!(version(&cached, "key", &db).await, 1);
+    store.0.purge(&Selector::All).await.expect("memory");
+    db.write();
+    assert_eq!(version(&cached, "key", &db).await, 2, "what is near is asked for by nobody");
+    store.tell(&Change::Hearing);
+    store.0.purge(&Selector::All).await.expect("memory");
+    db.write();
+    assert_eq!(version(&cached, "key", &db).await, 3, "it was emptied");
+    store.0.purge(&Selector::All).await.expect("memory");
+    assert_eq!(version(&cached, "key", &db).await, 3, "and is trusted again");
 }
