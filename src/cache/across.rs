@@ -2,12 +2,12 @@
 
 use tokio::time::Instant;
 
-pub(super) use crate::coalesce::Others;
 use super::{
     fill::Fill,
     shared::Shared,
     slot::{Slot, head_key},
 };
+pub(super) use crate::coalesce::Others;
 use crate::{
     coalesce::{Lead, claim},
     key::Key,
