@@ -27,7 +27,8 @@
 //!   twice, the request is sent and answered byte for byte as it came.
 //! - An embedding is given as the provider wrote it, digit by digit, with the index that it has in this request.
 //! - What isn't a 200 with exactly one embedding for each text that was asked for is never kept. If a part was asked for, the
-//!   request is sent again as it came, and answered with what comes.
+//!   request is sent again as it came, and answered with what comes; but 408, 429 and 5xx, which say nothing of what was asked,
+//!   are handed on.
 //! - Embeddings under two names of a model are never mixed: an alias that was moved makes a new answer.
 //! - Texts that another request is asking for at the time are waited for, and not bought twice.
 //! - A store that fails or is slow counts as empty.

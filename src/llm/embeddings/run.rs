@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, header::AGE, request};
+use http::{Request, Response, StatusCode, header::AGE, request};
 use http_body::Body;
 use tower::ServiceExt as _;
 use tower_service::Service;
@@ -111,7 +111,8 @@ where
                 }
                 answered = Some(parts);
             }
-            Ok(Fetched::Other(mut response)) if is_whole => {
+            // To ask for more would help neither the client nor a provider that has no time, or no room.
+            Ok(Fetched::Other(mut response)) if is_whole || is_for_later(response.status()) => {
                 status.fwd_status = Some(response.status().as_u16());
                 announce(&mut response, status);
                 return Ok(response);
@@ -178,6 +179,11 @@ fn is_one_model(items: &[Option<Item>]) -> bool {
     let mut models = items.iter().map(|item| item.as_ref().map(|item| item.frame.model()));
     let first = models.next().flatten();
     first.is_some() && models.all(|model| model == first)
+}
+
+/// Whether a provider says that it couldn't answer now, whatever it was asked.
+fn is_for_later(status: StatusCode) -> bool {
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) || status.is_server_error()
 }
 
 /// Hands a request on as it came, since a part of it didn't help.

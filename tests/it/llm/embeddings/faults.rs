@@ -24,7 +24,7 @@ fn wrong(number: usize, right: &Value) -> Option<Act> {
         6 => answer["error"] = json!({ "message": "no" }),
         7 => return Some(Act::answer(reply(200, &[JSON], full(right.to_string().split_off(1))))),
         8 => return Some(Act::answer(reply(200, &[("content-type", "text/html")], full(right.to_string())))),
-        9 => return Some(Act::answer(reply(500, &[JSON], full(right.to_string())))),
+        9 => return Some(Act::answer(reply(400, &[JSON], full(right.to_string())))),
         10 => return Some(Act::answer(reply(200, &[JSON, ("content-encoding", "x")], full(right.to_string())))),
         11 => return Some(Act::answer(reply(200, &[JSON], full(vec![b' '; 20_000])))),
         _ => return None,
@@ -52,6 +52,29 @@ async fn an_answer_to_a_part_that_is_of_no_use_is_followed_by_the_whole_request(
         assert_eq!(asked(&script), [json!(["a", "b"]), json!(["c", "d"]), batch], "{number}: once");
         let stats = layer.handle().stats();
         assert_eq!((stats.items_stored, stats.asked_whole), (stored, 1), "{number}: nothing is kept");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_has_no_time_is_not_asked_for_more() {
+    for status in [408, 429, 500, 503, 529] {
+        let script = Script::new(move |_, seen| match input_of(seen) {
+            input if input == json!(["b"]) => Act::answer(reply(status, &[JSON, ("retry-after", "7")], full("later"))),
+            input => json_reply(&answer(&input)),
+        });
+        let layer = layer(&ManualClock::default()).build();
+        let service = layer.layer(script.clone());
+        given(&service, json!(["a"])).await;
+        let response = crate::support::ask(&service, request(&json!(["a", "b"]))).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (status, &"7".parse().expect("one"))
+        );
+        let (said, body) = super::read(response).await;
+        assert_eq!((said, body), (format!("larder; fwd=partial; fwd-status={status}"), json!("later")));
+        assert_eq!(asked(&script), [json!(["a"]), json!(["b"])], "{status}: once");
+        let stats = layer.handle().stats();
+        assert_eq!((stats.items_stored, stats.asked_whole), (1, 0), "{status}");
     }
 }
 
