@@ -21,7 +21,7 @@ use self::zstd::Unzstd;
 use crate::header::content_encoding::Coding;
 
 /// The most that is decoded of one body, in bytes: few bytes can be made to stand for any number. The longest answers of models,
-/// as events, have half of it.
+/// as events, have half of it. It holds behind each coding, for what the next makes nothing of takes its time all the same.
 const LIMIT: usize = 64 << 20;
 
 /// The bytes that are decoded at once.
@@ -53,8 +53,8 @@ pub(crate) struct Decoder<W: Write>(Chain<W>);
 impl<W: Write> Decoder<W> {
     /// For a body with these codings, in the order in which they were applied; `None` if there is no memory for it.
     pub(crate) fn new(codings: &[Coding], out: W) -> Option<Self> {
-        let plain = Chain::Plain(Limited { out, room: LIMIT });
-        codings.iter().try_fold(plain, |inner, coding| Chain::of(*coding, Box::new(inner))).map(Self)
+        let plain = Chain::Plain(Limited::new(out));
+        codings.iter().try_fold(plain, |inner, coding| Chain::of(*coding, Limited::new(Box::new(inner)))).map(Self)
     }
 
     /// Some more of the body. After an error there is no more to be had of it.
@@ -84,18 +84,21 @@ fn undecodable(error: io::Error) -> Undecodable {
     if error.kind() == ErrorKind::FileTooLarge { Undecodable::TooLarge } else { Undecodable::Broken }
 }
 
+/// What a decoder writes to.
+type Inner<W> = Limited<Box<Chain<W>>>;
+
 /// Decoders, each of which writes to the next.
 enum Chain<W: Write> {
     Plain(Limited<W>),
-    Gzip(MultiGzDecoder<Box<Self>>),
-    Deflate(Inflate<Box<Self>>),
-    Brotli(Box<DecompressorWriter<Box<Self>>>),
+    Gzip(MultiGzDecoder<Inner<W>>),
+    Deflate(Inflate<Inner<W>>),
+    Brotli(Box<DecompressorWriter<Inner<W>>>),
     #[cfg(feature = "zstd")]
-    Zstd(Unzstd<Box<Self>>),
+    Zstd(Unzstd<Inner<W>>),
 }
 
 impl<W: Write> Chain<W> {
-    fn of(coding: Coding, inner: Box<Self>) -> Option<Self> {
+    fn of(coding: Coding, inner: Inner<W>) -> Option<Self> {
         Some(match coding {
             Coding::Gzip => Self::Gzip(MultiGzDecoder::new(inner)),
             Coding::Deflate => Self::Deflate(Inflate::new(inner)),
@@ -117,17 +120,17 @@ impl<W: Write> Chain<W> {
             #[cfg(feature = "zstd")]
             Self::Zstd(decoder) => decoder.finish()?,
         };
-        inner.finish()
+        inner.out.finish()
     }
 
     fn get_ref(&self) -> &W {
         match self {
             Self::Plain(limited) => &limited.out,
-            Self::Gzip(decoder) => decoder.get_ref().get_ref(),
-            Self::Deflate(decoder) => decoder.get_ref().get_ref(),
-            Self::Brotli(decoder) => decoder.get_ref().get_ref(),
+            Self::Gzip(decoder) => decoder.get_ref().out.get_ref(),
+            Self::Deflate(decoder) => decoder.get_ref().out.get_ref(),
+            Self::Brotli(decoder) => decoder.get_ref().out.get_ref(),
             #[cfg(feature = "zstd")]
-            Self::Zstd(decoder) => decoder.get_ref().get_ref(),
+            Self::Zstd(decoder) => decoder.get_ref().out.get_ref(),
         }
     }
 }
@@ -160,6 +163,12 @@ impl<W: Write> Write for Chain<W> {
 struct Limited<W> {
     out: W,
     room: usize,
+}
+
+impl<W> Limited<W> {
+    fn new(out: W) -> Self {
+        Self { out, room: LIMIT }
+    }
 }
 
 impl<W: Write> Write for Limited<W> {

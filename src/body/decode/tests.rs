@@ -65,6 +65,17 @@ fn a_bomb_is_given_up_at_the_limit() {
     }
 }
 
+/// A few kilobytes stand for gigabytes of blocks with nothing in them.
+#[test]
+fn a_bomb_of_nothing_is_given_up_at_the_limit_behind_any_coding() {
+    const EMPTY_BLOCK: &[u8] = b"\0\0\0\xff\xff";
+    let nothing = EMPTY_BLOCK.repeat(LIMIT / EMPTY_BLOCK.len() + 1);
+    for coding in all() {
+        let bomb = encode(coding, &nothing);
+        assert_eq!(decode(&[Coding::Deflate, coding], &bomb), Err(Undecodable::TooLarge), "{coding:?}");
+    }
+}
+
 #[test]
 fn a_stream_that_flushes_its_events_is_read_event_by_event() {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
