@@ -276,3 +276,30 @@ const ENDPOINTS: [Endpoint; 6] = [
 fn cases_for_others_are_the_same_each_time() {
     assert_eq!(arbitrary::cases(&arbitrary::chat(), 5), arbitrary::cases(&arbitrary::chat(), 5));
 }
+
+/// What stands once in a plain answer stands in each event of a stream.
+#[test]
+fn a_body_that_would_grow_to_gigabytes_is_not_converted() {
+    let (id, many) = ("x".repeat(1 << 20), 100);
+    let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let choice = |calls: usize| {
+        let message = json!({"role": "assistant", "content": null, "tool_calls": vec![&call; calls]});
+        json!({"index": 0, "message": message, "finish_reason": "tool_calls"})
+    };
+    let chat = |calls| {
+        json!({"id": id, "object": "chat.completion", "created": 1, "model": "m", "choices": [choice(calls)],
+            "usage": {"prompt_tokens": 1}})
+    };
+    let part = json!({"type": "output_text", "text": "a", "annotations": [], "logprobs": []});
+    let responses = |parts: usize| {
+        let item = json!({"id": id, "type": "message", "role": "assistant", "status": "completed",
+            "content": vec![&part; parts]});
+        json!({"id": "r", "object": "response", "status": "completed", "output": [item], "usage": {"input_tokens": 1}})
+    };
+    for (endpoint, few, many) in
+        [(Endpoint::ChatCompletions, chat(1), chat(many)), (Endpoint::Responses, responses(1), responses(many))]
+    {
+        let [few, many] = [few, many].map(|answer| to_stream(endpoint, answer.to_string().as_bytes()).is_some());
+        assert_eq!((few, many), (true, false), "{endpoint:?}");
+    }
+}

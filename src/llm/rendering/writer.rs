@@ -2,6 +2,10 @@
 
 use super::{Rendered, json::Raw};
 
+/// The most that is written, in bytes: what stands once in one rendering stands in each event of the other, so that a body of a few
+/// megabytes can be made to ask for terabytes. As much as is decoded of a body.
+const LIMIT: usize = 64 << 20;
+
 /// Writes a plain answer, or an event stream.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
@@ -9,15 +13,27 @@ pub(super) struct Writer {
     ends: Vec<usize>,
     /// Whether a comma has to stand before what comes next.
     comma: bool,
+    /// Whether more was to be written than is.
+    is_full: bool,
 }
 
 impl Writer {
+    /// What was written; [`Rendered::Inexact`] if it was to be more than 64 MiB.
     pub(super) fn finish(self) -> Rendered {
-        Rendered::Converted { data: self.data, ends: self.ends }
+        if self.is_full { Rendered::Inexact } else { Rendered::Converted { data: self.data, ends: self.ends } }
+    }
+
+    /// Whether there is room for so many bytes more, and was so far.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        self.is_full |= bytes > LIMIT - self.data.len().min(LIMIT);
+        !self.is_full
     }
 
     /// An event with JSON in it. One without a name is a mere `data:` line.
     pub(super) fn event(&mut self, name: &str, data: impl FnOnce(&mut Self)) {
+        if self.is_full {
+            return;
+        }
         if !name.is_empty() {
             self.data.extend_from_slice(b"event: ");
             self.data.extend_from_slice(name.as_bytes());
@@ -36,6 +52,9 @@ impl Writer {
     }
 
     fn end_event(&mut self) {
+        if !self.has_room(2) {
+            return;
+        }
         self.data.extend_from_slice(b"\n\n");
         self.ends.push(self.data.len());
     }
@@ -68,6 +87,9 @@ impl Writer {
 
     /// A value, without the white space around its parts: it may hold line ends, which end a `data:` line.
     pub(super) fn raw(&mut self, value: Raw<'_>) {
+        if !self.has_room(value.text().len()) {
+            return;
+        }
         self.separate();
         let (mut in_string, mut is_escaped) = (false, false);
         let mut kept = 0;
@@ -89,6 +111,9 @@ impl Writer {
 
     /// A string, from what stands between its quotes.
     pub(super) fn quoted(&mut self, inner: &str) {
+        if !self.has_room(inner.len()) {
+            return;
+        }
         self.separate();
         self.data.push(b'"');
         self.data.extend_from_slice(inner.as_bytes());
@@ -129,6 +154,9 @@ impl Writer {
     }
 
     fn escaped(&mut self, text: &str) {
+        if !self.has_room(text.len()) {
+            return;
+        }
         // A vector takes all that is written to it.
         let _ = serde_json::to_writer(&mut self.data, text);
     }
@@ -136,7 +164,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Raw, Rendered, Writer};
+    use super::{LIMIT, Raw, Rendered, Writer};
 
     #[test]
     fn a_value_of_many_lines_stays_one_event() {
@@ -154,5 +182,22 @@ mod tests {
         ];
         assert_eq!(text, events.concat());
         assert_eq!(ends, [events[0].len(), events[..2].concat().len(), text.len()]);
+    }
+
+    #[test]
+    fn what_would_grow_without_bound_is_given_up() {
+        let text = "x".repeat(LIMIT / 4);
+        for (times, is_whole) in [(3, true), (4, false), (1000, false)] {
+            let mut writer = Writer::default();
+            for _ in 0..times {
+                writer.event("", |event| event.object(|event| event.text("a", &text)));
+            }
+            let is_small = writer.data.len() <= LIMIT + 100;
+            assert_eq!((writer.finish() != Rendered::Inexact, is_small), (is_whole, true), "{times}");
+        }
+        let mut writer = Writer::default();
+        let value = format!("\"{text}\"");
+        (0..4).for_each(|_| writer.raw(Raw::written(&value)));
+        assert_eq!(writer.finish(), Rendered::Inexact);
     }
 }
