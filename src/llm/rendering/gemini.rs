@@ -26,6 +26,9 @@ const OF_PART: [&str; 6] =
 /// Parts that a stream cuts in a way of its own.
 const OF_WHOLE_PART: &str = "inlineData";
 
+/// The most candidates that an answer has: each piece is asked whether all have ended.
+const MAX_CANDIDATES: usize = 128;
+
 /// How a request wants its answer, by its path and query. A stream without `alt=sse` is a JSON array, and neither of the two.
 pub(super) fn asked(path: &str, query: Option<&str>) -> Option<Rendering> {
     let (_, verb) = path.rsplit_once(':')?;
@@ -121,7 +124,7 @@ impl<'a> Answer<'a> {
         for (position, candidate) in piece.get("candidates")?.array()?.into_iter().enumerate() {
             let candidate = candidate.object()?;
             let index = candidate.get("index").map_or(Some(if is_all { position } else { 0 }), Raw::index)?;
-            if index == self.candidates.len() {
+            if index == self.candidates.len() && index < MAX_CANDIDATES {
                 self.candidates.push(Candidate::default());
             } else if is_all {
                 return None;
@@ -300,6 +303,16 @@ data: {"candidates":[{"content":{"parts":[{"text":"Bye"}],"role":"model"},"finis
             assert!(STREAM.contains(known), "{known}");
             assert_eq!(to_plain(&STREAM.replace(known, unknown)), None, "{unknown}");
         }
+        let many = |count: usize| {
+            let candidates: Vec<_> =
+                (0..count).map(|index| format!(r#"{{"index":{index},"finishReason":"STOP"}}"#)).collect();
+            format!(
+                "data: {}\n\ndata: {{\"candidates\":[{}],\"usageMetadata\":{{}}}}\n\n",
+                "{\"candidates\":[]}",
+                candidates.join(",")
+            )
+        };
+        assert_eq!([128, 129].map(|count| to_plain(&many(count)).is_some()), [true, false]);
         let (first, rest) = STREAM.split_once("\n\n").expect("an event");
         assert_eq!(to_plain(&format!("{first}\n\n")), None);
         assert_eq!(to_plain(&format!("{STREAM}{rest}")), None);

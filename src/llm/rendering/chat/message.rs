@@ -15,6 +15,8 @@ pub(super) struct Message<'a> {
     pub(super) texts: Vec<(&'static str, Pieces<'a>)>,
     /// A list that comes at once, or `null`.
     pub(super) annotations: Option<Raw<'a>>,
+    /// Whether there is one among them.
+    pub(super) is_annotated: bool,
     /// Two options: it may be missing, and `null`.
     pub(super) function_call: Option<Option<Function<'a>>>,
     /// The same.
@@ -72,12 +74,12 @@ impl<'a> Message<'a> {
     fn take_annotations(&mut self, value: Raw<'a>) -> Option<()> {
         let is_empty = value.is_null() || value.array()?.is_empty();
         match self.annotations {
-            Some(known) if !known.is_null() && known.array().is_none_or(|known| !known.is_empty()) => {
-                return is_empty.then_some(());
-            }
+            // Not read again with each delta, of which there are many.
+            Some(_) if self.is_annotated => return is_empty.then_some(()),
             Some(known) if value.is_null() && !known.is_null() => {}
             Some(_) | None => self.annotations = Some(value),
         }
+        self.is_annotated = !is_empty;
         Some(())
     }
 

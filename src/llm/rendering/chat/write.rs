@@ -93,7 +93,7 @@ impl Choice<'_> {
             let text = self.message.text(name).and_then(Option::as_deref).filter(|text| !text.is_empty());
             deltas.extend(text.map(|text| Delta::Text(name, text)));
         }
-        deltas.extend(self.message.annotations.filter(|_| self.message.has_annotations()).map(Delta::Annotations));
+        deltas.extend(self.message.annotations.filter(|_| self.message.is_annotated).map(Delta::Annotations));
         if let Some(Some(_)) = &self.message.function_call {
             deltas.extend([Delta::FunctionCall, Delta::FunctionArguments]);
         }
@@ -153,10 +153,6 @@ impl<'a> Message<'a> {
         self.tool_calls.as_ref().and_then(Option::as_deref).unwrap_or_default()
     }
 
-    fn has_annotations(&self) -> bool {
-        self.annotations.and_then(Raw::array).is_some_and(|annotations| !annotations.is_empty())
-    }
-
     fn write_delta(&self, delta: &Delta<'_>, writer: &mut Writer) {
         match *delta {
             Delta::Role => self.write_role(writer),
@@ -205,7 +201,7 @@ impl<'a> Message<'a> {
                 Some(_) => {}
             }
         }
-        writer.members(self.annotations.filter(|_| !self.has_annotations()).map(|none| ("annotations", none)));
+        writer.members(self.annotations.filter(|_| !self.is_annotated).map(|none| ("annotations", none)));
         if let Some(None) = &self.function_call {
             writer.member("function_call", Raw::NULL);
         }
