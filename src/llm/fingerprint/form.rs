@@ -5,7 +5,7 @@ use std::{borrow::Cow, num::NonZeroU8};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED},
+    header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED},
 };
 
 use crate::{
@@ -23,14 +23,18 @@ use crate::{
 pub(super) const MEMBERS: [&str; 2] = ["stream", "stream_options"];
 
 /// What is said of bytes, and not of what they mean.
-const OF_BYTES: [HeaderName; 7] = [
+const OF_BYTES: [HeaderName; 11] = [
+    ACCEPT_RANGES,
     CONTENT_ENCODING,
     CONTENT_LENGTH,
     ETAG,
     LAST_MODIFIED,
     HeaderName::from_static("content-md5"),
     HeaderName::from_static("content-digest"),
+    HeaderName::from_static("digest"),
     HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("signature"),
+    HeaderName::from_static("signature-input"),
 ];
 
 /// A request's URI without what says in which form the answer is to come, as Gemini's does.

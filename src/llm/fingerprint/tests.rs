@@ -1,7 +1,16 @@
-use http::Request;
+use std::{
+    io::Write as _,
+    time::{Duration, SystemTime},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
 
 use super::*;
-use crate::fingerprint::Fingerprint as _;
+use crate::{
+    entry::{Frames, Head, Lifetime},
+    fingerprint::Fingerprint as _,
+};
 
 fn key(body: &'static str, fields: &[(&str, &str)]) -> Option<Key> {
     let mut request =
@@ -208,4 +217,43 @@ fn an_explanation_tells_what_is_shared_but_converted() {
     assert_eq!((&*explained.differences[0].at, explained.differences[0].counts), ("body.stream", Some(false)));
     let same = crate::llm::explain(&ask(""), &ask(r#","stream":false"#));
     assert!(same.is_shared && !same.is_converted, "{same:?}");
+}
+
+#[test]
+fn a_converted_answer_says_nothing_of_the_bytes_that_it_was_made_of() {
+    let body = br#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{}}"#;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    let body = gzip.write_all(body).and_then(|()| gzip.finish()).expect("memory");
+    let kept = ["cache-control", "content-type", "vary", "x-request-id"];
+    let of_bytes = [
+        "accept-ranges",
+        "content-digest",
+        "content-length",
+        "content-md5",
+        "digest",
+        "etag",
+        "last-modified",
+        "repr-digest",
+        "signature",
+        "signature-input",
+    ];
+    let mut fields: HeaderMap = kept
+        .into_iter()
+        .chain(of_bytes)
+        .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("x")))
+        .collect();
+    fields.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let lifetime = Lifetime::new(SystemTime::UNIX_EPOCH, Duration::from_secs(1));
+    let entry = Entry::new(Head::new(StatusCode::OK, fields, lifetime), Frames::whole(body.into()));
+    let request = Request::post("/v1/chat/completions").header(CONTENT_TYPE, "application/json");
+    let head = request.body(()).expect("a request").into_parts().0;
+    let wanted = Fingerprint::new().identify(&head, &Bytes::from_static(br#"{"stream":true}"#)).expect("an identity");
+    let rendered = Fingerprint::new().render(&head, wanted.rendering.expect("a form"), &entry);
+    let Rendered::Converted(stream) = rendered else { panic!("{rendered:?}") };
+    let mut names: Vec<_> = stream.head().headers().keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!((names, stream.head().rendering()), (kept.to_vec(), wanted.rendering));
+    assert_eq!(stream.head().headers()[CONTENT_TYPE], "text/event-stream; charset=utf-8");
+    assert!(stream.body().data().ends_with(b"data: [DONE]\n\n"));
 }
