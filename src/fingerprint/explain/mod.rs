@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use self::body::{Step, compare, put, render, value_at};
 use super::{BodyUse, Fingerprint, Identity, json};
-use crate::header::host::authority;
+use crate::{header::host::authority, key::Key};
 
-/// The most differences that are looked at; each costs a key.
+/// The most differences that are looked at; each costs a key, or two.
 const MOST: usize = 100;
 
 /// How much of a value is shown, in characters.
@@ -45,7 +45,9 @@ pub struct Difference {
     pub first: Option<String>,
     /// What the second has there.
     pub second: Option<String>,
-    /// Whether the first request would have another key if it differed from itself in this alone. `None` if it has no key.
+    /// Whether it keeps the two apart: either would have another key if it differed from itself in this alone. What says in several
+    /// places in which form an answer that they share is wanted doesn't. `None` if the first has no key; if the second has none, the
+    /// first alone decides.
     pub counts: Option<bool>,
 }
 
@@ -79,18 +81,41 @@ pub fn explain<F: Fingerprint + ?Sized>(
     first.differences(&second, &mut found);
     let has_more = found.len() > MOST;
     found.truncate(MOST);
-    let differences = found.into_iter().map(|found| {
-        let alone = || first.with(&found, &second).identity(fingerprint).map(|identity| identity.key);
-        let counts = keys[0].is_some().then(|| alone() != keys[0]);
-        Difference { at: found.name(), first: found.shown[0].clone(), second: found.shown[1].clone(), counts }
+    let counting = count(fingerprint, [&first, &second], &keys, &found);
+    let differences = found.iter().zip(counting).map(|(found, counts)| {
+        let [one, other] = found.shown.clone();
+        Difference { at: found.name(), first: one, second: other, counts: keys[0].is_some().then_some(counts) }
     });
-    Explanation {
-        is_shared,
-        is_converted,
-        differences: differences.collect(),
-        keys: keys.map(|key| key.map(|key| key.to_string())),
-        has_more,
+    let differences = differences.collect();
+    Explanation { is_shared, is_converted, differences, keys: keys.map(|key| key.map(|key| key.to_string())), has_more }
+}
+
+/// Which of the differences keep two requests apart.
+fn count<F: Fingerprint + ?Sized>(
+    fingerprint: &F,
+    [first, second]: [&Asked; 2],
+    keys: &[Option<Key>; 2],
+    found: &[Found],
+) -> Vec<bool> {
+    let changes =
+        |changed: Asked, key: &Option<Key>| changed.identity(fingerprint).map(|identity| identity.key) != *key;
+    if keys[0].is_some() && keys[0] == keys[1] {
+        return vec![false; found.len()];
     }
+    let alone: Vec<_> = found.iter().map(|one| changes(first.with(one, second), &keys[0])).collect();
+    // What means nothing without another difference, such as options of a stream, counts alone, and yet is no reason.
+    let is_reason = |one: &Found| keys[1].is_none() || changes(second.with(one, first), &keys[1]);
+    let mut reasons: Vec<_> = found.iter().zip(&alone).map(|(one, alone)| *alone && is_reason(one)).collect();
+    // A form that is named half in the path and half in the query is none in halves.
+    let is_target = |one: &Found| matches!(one.place, Place::Path | Place::Query);
+    let target = found.iter().filter(|one| is_target(one)).fold(first.clone(), |asked, one| asked.with(one, second));
+    if !changes(target, &keys[0]) {
+        found.iter().zip(&mut reasons).filter(|(one, _)| is_target(one)).for_each(|(_, reason)| *reason = false);
+    }
+    if reasons.contains(&true) {
+        return reasons;
+    }
+    found.iter().zip(alone).map(|(one, alone)| alone || is_reason(one)).collect()
 }
 
 /// A request, with its body in a form that can be changed.

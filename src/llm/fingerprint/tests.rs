@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
 use super::*;
 use crate::{
     entry::{Frames, Head, Lifetime},
-    fingerprint::Fingerprint as _,
+    fingerprint::{Fingerprint as _, explain},
 };
 
 fn key(body: &'static str, fields: &[(&str, &str)]) -> Option<Key> {
@@ -256,4 +256,42 @@ fn a_converted_answer_says_nothing_of_the_bytes_that_it_was_made_of() {
     assert_eq!((names, stream.head().rendering()), (kept.to_vec(), wanted.rendering));
     assert_eq!(stream.head().headers()[CONTENT_TYPE], "text/event-stream; charset=utf-8");
     assert!(stream.body().data().ends_with(b"data: [DONE]\n\n"));
+}
+
+#[test]
+fn the_form_of_an_answer_is_never_told_to_be_why_two_requests_do_not_share() {
+    let ask = |uri: &str, body: &str| {
+        let request = Request::post(format!("https://a.example{uri}")).header("content-type", "application/json");
+        request.body(Bytes::from(body.to_owned())).expect("a request")
+    };
+    let (chat, gemini) = ("/v1/chat/completions", "/v1beta/models/g:generateContent");
+    let stream = "/v1beta/models/g:streamGenerateContent?alt=sse";
+    let usage = r#""stream":true,"stream_options":{"include_usage":true}"#;
+    let told = |[first, second]: [(&str, String); 2]| {
+        let explanation = explain(&Fingerprint::new(), &ask(first.0, &first.1), &ask(second.0, &second.1));
+        let differences = explanation.differences.into_iter();
+        let counts: Vec<_> = differences.filter(|one| one.counts == Some(true)).map(|one| one.at).collect();
+        (explanation.is_shared, explanation.is_converted, counts)
+    };
+    for [one, other] in [
+        [(chat, r#"{"model":"m"}"#.to_owned()), (chat, format!(r#"{{"model":"m",{usage}}}"#))],
+        [(gemini, "{}".to_owned()), (stream, "{}".to_owned())],
+    ] {
+        assert_eq!(told([one.clone(), other.clone()]), (true, true, vec![]));
+        assert_eq!(told([other, one]), (true, true, vec![]));
+    }
+    for (at, [one, other]) in [
+        ("body.model", [(chat, r#"{"model":"m"}"#.to_owned()), (chat, format!(r#"{{"model":"n",{usage}}}"#))]),
+        ("body.a", [(gemini, r#"{"a":1}"#.to_owned()), (stream, r#"{"a":2}"#.to_owned())]),
+    ] {
+        assert_eq!(told([one.clone(), other.clone()]), (false, false, vec![at.to_owned()]));
+        assert_eq!(told([other, one]), (false, false, vec![at.to_owned()]));
+    }
+    // Options of a stream that isn't asked for: what that means isn't known, and so it is nobody else's.
+    let [one, other] =
+        [r#"{"stream":true}"#, r#"{"stream_options":{"include_usage":true}}"#].map(|body| (chat, body.to_owned()));
+    let (is_shared, _, counts) = told([one, other]);
+    assert!(!is_shared && !counts.is_empty(), "there is a reason");
+    let (_, _, counts) = told([(chat, "{}".to_owned()), (chat, format!(r#"{{"store":true,{usage},"a":1}}"#))]);
+    assert_eq!(counts, ["body.a", "body.store", "body.stream_options"], "it has no key, so each is tried alone");
 }
