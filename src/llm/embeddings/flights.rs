@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::item::Item;
-use crate::key::Key;
+use crate::{key::Key, tag::Selector};
 
 type Landed = watch::Receiver<Option<Item>>;
 
@@ -45,6 +45,13 @@ impl Flights {
         Entered::Lead(Lead { key: key.clone(), flights: self.clone(), landed })
     }
 
+    /// From now on nobody waits for what is being asked for and is meant, or may turn out to be.
+    pub(super) fn close(&self, selector: &Selector) {
+        // Tags come with the answer.
+        let is_meant = |key: &Key| matches!(selector, Selector::Tag(_)) || selector.may_mean(key, &[]);
+        self.lock().retain(|key, _| !is_meant(key));
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Landed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,7 +66,11 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        self.flights.lock().remove(&self.key);
+        let mut flights = self.flights.lock();
+        // It may have been closed, and another be under way.
+        if flights.get(&self.key).is_some_and(|landed| landed.same_channel(&self.landed.subscribe())) {
+            flights.remove(&self.key);
+        }
     }
 }
 

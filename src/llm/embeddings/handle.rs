@@ -20,7 +20,8 @@ impl Handle {
     }
 
     /// Removes every entry of the store that is meant; how many there were. Labels are `embeddings:` and the model, as in
-    /// `Selector::label("embeddings:text-embedding-3-*")`. What is asked for meanwhile, and is meant, is not stored.
+    /// `Selector::label("embeddings:text-embedding-3-*")`. What is being asked for, and is meant, is
+    /// not stored, and requests that come later don't wait for it.
     ///
     /// # Errors
     ///
@@ -68,6 +69,7 @@ impl<St: Store> Control for Shared<St> {
     fn purge<'a>(&'a self, selector: &'a Selector) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
             self.purges.add(selector.clone());
+            self.flights.close(selector);
             self.store.purge(selector).await
         })
     }

@@ -103,7 +103,17 @@ async fn a_purge_removes_embeddings_by_label_and_tag_also_those_that_are_being_b
     let bought = begun(ask(&held, request(&json!(["e"]))));
     let call = calls.next().await;
     handle.purge(&Selector::label("embeddings:*")).await.expect("memory");
+    // Who comes after a purge gets nothing that was asked for before it.
+    let later = begun(ask(&held, request(&json!(["e"]))));
+    let again = calls.try_next().expect("a call of its own");
     call.answer(json(&answer(&json!(["e"]))));
     bought.await;
+    let last = begun(ask(&held, request(&json!(["e"]))));
+    assert!(calls.try_next().is_none(), "the later one is waited for");
     assert_eq!(store.usage().await.expect("memory").entries, 0, "it is older than the purge");
+    again.answer(json(&answer(&json!(["e"]))));
+    for request in [later, last] {
+        assert_eq!(read(request.await).await.1, answer(&json!(["e"])));
+    }
+    assert_eq!(store.usage().await.expect("memory").entries, 1);
 }
