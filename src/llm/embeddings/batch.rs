@@ -8,6 +8,9 @@ use super::members::{Members, write_array, write_object};
 /// The most texts of a request that is taken apart: more than any provider takes.
 const MOST: usize = 8192;
 
+/// The most bytes that the keys of a request's texts are made of besides the texts: each is made of all else that is in the request.
+const WORK: usize = 64 << 20;
+
 /// A request for embeddings.
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
@@ -32,6 +35,10 @@ impl<'a> Batch<'a> {
         let members: Members<'a> = serde_json::from_slice(body).ok()?;
         let input = members.position("input")?;
         let parts = Part::all_in(members.0[input].1)?;
+        let besides = body.len() - members.0[input].1.get().len();
+        if besides.saturating_mul(parts.len()) > WORK {
+            return None;
+        }
         Some(Self { members, input, parts })
     }
 
@@ -130,6 +137,16 @@ mod tests {
         for body in [r#"{"model":"m"}"#, r#"{"input":"a","input":"b"}"#, r#"["input"]"#, "{", ""] {
             assert!(Batch::parse(body.as_bytes()).is_none(), "{body}");
         }
+    }
+
+    #[test]
+    fn many_texts_with_much_besides_are_no_work_for_minutes() {
+        let of = |texts: usize, besides: usize| {
+            let body = format!(r#"{{"x":"{}","input":{:?}}}"#, "x".repeat(besides), vec!["a"; texts]);
+            Batch::parse(body.as_bytes()).is_some()
+        };
+        assert!(of(1, 15 << 20) && of(MOST, 8000));
+        assert!(!of(5, 15 << 20) && !of(MOST, 8200));
     }
 
     #[test]

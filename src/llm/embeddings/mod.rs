@@ -37,12 +37,14 @@
 //!
 //! An answer's `usage` is the sum over its texts. A text that was bought alone has what the provider counted; of a batch each has
 //! its share, by length in bytes (in tokens, if it came as tokens), and the shares add up exactly: a batch that comes again has the
-//! usage that it had. Members of `usage` that aren't integers are left out when an answer is put together.
+//! usage that it had. Members of `usage` that aren't integers are left out when an answer is put together, and so are names longer
+//! than 64 bytes, and what comes behind 16 members.
 //!
 //! # What passes
 //!
 //! Requests that aren't for embeddings, or have no key; compressed ones; those that are signed, or carry a digest of their body;
-//! an `input` that isn't a text, a list of texts, tokens, or a list of tokens; `no-store`. They go to the inner service as they
+//! an `input` that isn't a text, a list of texts, tokens, or a list of tokens, that has more than 8192 of them, or so many that
+//! their number times the bytes of all else in the request is more than 64 MiB; `no-store`. They go to the inner service as they
 //! came. `no-cache` and `max-age` hold for each text.
 //!
 //! Answers are read whole before they are handed on, up to [`max_body`](Builder::max_body).

@@ -7,12 +7,17 @@ use super::members::Members;
 /// Counts by their names, such as `prompt_tokens` and `total_tokens`.
 pub(super) type Counts = Vec<(String, u64)>;
 
+/// The most counts that are taken of a `usage`, and the longest name of one: each text gets its own.
+const MOST: usize = 16;
+const LONGEST: usize = 64;
+
 /// The counts that a `usage` has; what else is in it can't be shared out, and is left.
 pub(super) fn counts(usage: &RawValue) -> Counts {
     let Ok(Members(members)) = serde_json::from_str(usage.get()) else { return Vec::new() };
     let count =
         |(name, value): (std::borrow::Cow<'_, str>, &RawValue)| Some((name.into_owned(), value.get().parse().ok()?));
-    members.into_iter().filter_map(count).collect()
+    let is_short = |(name, _): &(String, u64)| name.len() <= LONGEST;
+    members.into_iter().filter_map(count).filter(is_short).take(MOST).collect()
 }
 
 /// Shares the counts of a batch out by the lengths of its texts; the shares add up to the counts.
@@ -69,6 +74,16 @@ mod tests {
         assert_eq!(shares_of(3, &[0, 0]), [2, 1]);
         assert_eq!(shares_of(5, &[0, 9]), [0, 5]);
         assert_eq!(shares_of(u64::MAX, &[u64::MAX, u64::MAX]), [u64::MAX / 2 + 1, u64::MAX / 2]);
+    }
+
+    #[test]
+    fn what_would_be_copied_for_each_text_is_small() {
+        let of = |names: &[String]| {
+            let members: Vec<_> = names.iter().map(|name| format!("{name:?}:1")).collect();
+            counts(&RawValue::from_string(format!("{{{}}}", members.join(","))).expect("JSON")).len()
+        };
+        assert_eq!(of(&["x".repeat(65), "x".repeat(64)]), 1);
+        assert_eq!(of(&(0..20).map(|number| number.to_string()).collect::<Vec<_>>()), 16);
     }
 
     #[test]
