@@ -17,7 +17,7 @@ use larder::{
 use tower::Layer as _;
 
 use super::{SECOND, http};
-use crate::support::{Body, Origin, ask, begun, full, get, reply, said, text};
+use crate::support::{Body, Origin, ask, begun, full, get, post, reply, said, text};
 
 const QUIET: Rendering = Rendering::new(NonZeroU8::MIN);
 const LOUD: Rendering = Rendering::new(NonZeroU8::MIN.saturating_add(1));
@@ -196,4 +196,37 @@ async fn what_varies_is_converted_variant_by_variant() {
         assert_eq!(text(ask(&cache, asked("loud", language)).await).await, expected);
     }
     assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test]
+async fn what_changes_a_resource_means_all_its_renderings() {
+    let origin = origin("word", true);
+    let layer = voices(&ManualClock::default()).build();
+    let cache = layer.layer(origin.clone());
+    for form in ["quiet", "loud"] {
+        text(ask(&cache, in_form(form)).await).await;
+    }
+    text(ask(&cache, post("http://a/", &[], "change")).await).await;
+    assert_eq!(layer.handle().usage().await.expect("usage").entries, 0);
+    assert_eq!(text(ask(&cache, in_form("quiet")).await).await, "word3");
+    assert_eq!(text(ask(&cache, in_form("loud")).await).await, "WORD4");
+}
+
+#[tokio::test]
+async fn a_converted_answer_is_cut_and_left_out_as_any_other() {
+    let cache = voices(&ManualClock::default()).build().layer(origin("word", false));
+    text(ask(&cache, in_form("quiet")).await).await;
+    let part = ask(&cache, get("http://a/", &[("form", "loud"), ("range", "bytes=1-2")])).await;
+    assert_eq!((part.status().as_u16(), &part.headers()["content-range"]), (206, &"bytes 1-2/4".parse().expect("one")));
+    assert_eq!(text(part).await, "OR");
+    let mut head = in_form("loud");
+    *head.method_mut() = http::Method::HEAD;
+    let head = ask(&cache, head).await;
+    assert_eq!(
+        (said(&head), &head.headers()["content-length"]),
+        ("larder; hit; ttl=60; detail=converted", &"4".parse().expect("one"))
+    );
+    assert_eq!(text(head).await, "");
+    let kept = ask(&cache, get("http://a/", &[("form", "loud"), ("cache-control", "only-if-cached")])).await;
+    assert_eq!(text(kept).await, "WORD");
 }
