@@ -8,7 +8,7 @@
 //! # });
 //! ```
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, num::NonZeroU8, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::{Listed, Listing, Peek, Store};
 use crate::{
     clock::{Clock as _, ManualClock},
-    entry::{Entry, FramesBuilder, Head, Lifetime, Note, Variant},
+    entry::{Entry, FramesBuilder, Head, Lifetime, Note, Rendering, Variant},
     key::{Key, KeyBuilder},
     tag::{Selector, Tag},
 };
@@ -264,6 +264,7 @@ impl Suite {
         let rich = Head::new(StatusCode::from_u16(599).expect("status"), headers.clone(), lifetime)
             .tags(vec![Tag::new("one").expect("tag"), Tag::new("two").expect("tag")])
             .variant(Some(Variant::of(&names, &request, u64::MAX)))
+            .rendered(Some(Rendering::new(NonZeroU8::MAX)))
             .note(Some(Note::new(Bytes::from_static(b"a note"))));
         let mut stream = FramesBuilder::new(0, true);
         (0..100).for_each(|event| stream.push(format!("data: {event}\n\n").as_bytes()));
@@ -333,6 +334,7 @@ fn assert_same(kept: &Entry, put: &Entry, what: &str) {
     assert_eq!(a.lifetime(), b.lifetime(), "the lifetime comes back: {what}");
     assert_eq!(a.tag_list(), b.tag_list(), "the tags come back: {what}");
     assert_eq!(a.selecting(), b.selecting(), "the variant comes back: {what}");
+    assert_eq!(a.rendering(), b.rendering(), "the rendering comes back: {what}");
     assert_eq!(a.noted().and_then(Note::text), b.noted().and_then(Note::text), "the note comes back: {what}");
     let (a, b) = (kept.body(), put.body());
     assert_eq!(a.data(), b.data(), "the body comes back: {what}");

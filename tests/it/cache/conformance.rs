@@ -23,6 +23,7 @@ async fn a_store_that_has_to_be_asked_keeps_the_laws() {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
     ForgetsWrites,
+    LosesRenderings,
     KeepsTheFirst,
     RemovesNothing,
     PurgesTooMuch,
@@ -45,7 +46,10 @@ impl Store for Broken {
         self.0.get(&self.place(key)).await
     }
 
-    async fn put(&self, key: &Key, entry: Entry) -> Result<()> {
+    async fn put(&self, key: &Key, mut entry: Entry) -> Result<()> {
+        if self.1 == Flaw::LosesRenderings {
+            entry = entry.with_head(entry.head().clone().rendered(None));
+        }
         let forgets = self.1 == Flaw::ForgetsWrites;
         if forgets || (self.1 == Flaw::KeepsTheFirst && self.0.get(key).await?.is_some()) {
             return Ok(());
@@ -91,11 +95,12 @@ impl Broken {
 #[tokio::test]
 async fn a_store_that_breaks_a_law_is_found_out() {
     use Flaw::{
-        ForgetsWrites, KeepsTheFirst, ListsAll, ListsOnePage, MiscountsPurges, MixesUpKeys, PeeksAbsent, PurgesTooMuch,
-        RemovesNothing,
+        ForgetsWrites, KeepsTheFirst, ListsAll, ListsOnePage, LosesRenderings, MiscountsPurges, MixesUpKeys,
+        PeeksAbsent, PurgesTooMuch, RemovesNothing,
     };
     let flaws = [
         ForgetsWrites,
+        LosesRenderings,
         KeepsTheFirst,
         RemovesNothing,
         PurgesTooMuch,

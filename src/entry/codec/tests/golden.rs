@@ -29,7 +29,7 @@ fn a_rendering_is_a_byte_behind_a_flag() {
     let entry = with_body(HeaderMap::new(), "x");
     let rendered = entry.with_head(entry.head().clone().rendered(NonZeroU8::new(3).map(Rendering::new)));
     let (without, with) = (plain().encode(NAME, &entry), plain().encode(NAME, &rendered));
-    assert_eq!(with.len(), without.len() + 1);
+    assert_eq!((with.len(), &with), (without.len() + 1, &bytes(RENDERED)));
     assert_same(&plain().decode(NAME, with).expect("an entry"), &rendered);
 }
 
@@ -51,6 +51,8 @@ fn bytes(hex: &str) -> Bytes {
     let digits: Vec<_> = hex.chars().map(|digit| digit.to_digit(16).expect("a digit")).collect();
     digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).expect("two digits")).collect()
 }
+
+const RENDERED: &str = "4c524452010000000000000000000000e6f9a4279bbdbcbec8011000003c00000000000000000003000178";
 
 const PLAIN: &str = "\
     4c5244520100000015cd853dfe9c97175a39de5d35e9d5a1d7040703003c80cab5ee019003000005ffffffffffffffffff01ff93ebdc\
