@@ -119,7 +119,8 @@ impl Fingerprint {
     /// What is kept of the one is converted for the other, with ids, usage, finish reasons, tool calls and reasoning, so that the
     /// providers' official clients make the same of both. It is exact or a miss: what is not known to have a place in the other
     /// form is fetched in that form. A stream of OpenAI's that was asked for without `include_usage` doesn't say what was used, so a
-    /// plain request doesn't get it. Text comes in one event, since nothing tells how the model would have cut it. If false, `stream`
+    /// plain request doesn't get it. Text comes in one event, since nothing tells how the model would have cut it. Each hit in the
+    /// other form converts anew, in the task of the request; what would become larger than 64 MiB is a miss. If false, `stream`
     /// and `stream_options` count like all other members.
     pub fn share_streams(mut self, yes: bool) -> Self {
         self.shares_streams = yes;

@@ -7,7 +7,7 @@
 //! written; white space between them, comments of a stream and `obfuscation`, which only pads a stream's events to hide their
 //! lengths, do not.
 //!
-//! Text comes in one delta, since nothing tells how the model would have cut it.
+//! Text comes in one delta, since nothing tells how the model would have cut it. Nothing is converted into more than 64 MiB.
 
 mod chat;
 mod gemini;
