@@ -202,7 +202,10 @@ where
         };
         if let Some(variant) = variant {
             // Not for this request; but now it is known what counts.
-            asked.slot = Some(self.slot_beside(slot, &variant, &asked.head, deadline).await);
+            let mut beside = self.slot_beside(slot, &variant, &asked.head, deadline).await;
+            // It may have been fetched meanwhile for somebody who wants another rendering.
+            self.render_or_leave(&mut beside, asked.identity.rendering, &asked.head);
+            asked.slot = Some(beside);
             return Outcome::Again;
         }
         match followed {

@@ -190,7 +190,7 @@ impl<St: Store, F: Fingerprint, P> Shared<St, F, P> {
         Some(Slot::variant(key, First::Stored(entry), other, found))
     }
 
-    /// The slot of a request, beside a variant that is being fetched.
+    /// The slot of a request, beside a variant that is being fetched, in whatever rendering.
     pub(super) async fn slot_beside(&self, asked: &Slot, first: &Variant, request: &Parts, deadline: Instant) -> Slot {
         let variant = first.like(&request.headers);
         let other = variant_key(&asked.primary, &variant);
@@ -237,7 +237,7 @@ impl<St: Store, F: Fingerprint, P> Shared<St, F, P> {
     }
 
     /// The same in the last place where the answer may lie: what can't be had there gives way.
-    fn render_or_leave(&self, slot: &mut Slot, wanted: Option<Rendering>, request: &Parts) {
+    pub(super) fn render_or_leave(&self, slot: &mut Slot, wanted: Option<Rendering>, request: &Parts) {
         if !self.render(slot, wanted, request) {
             slot.entry = None;
         }

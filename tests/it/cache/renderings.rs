@@ -230,3 +230,21 @@ async fn a_converted_answer_is_cut_and_left_out_as_any_other() {
     let kept = ask(&cache, get("http://a/", &[("form", "loud"), ("cache-control", "only-if-cached")])).await;
     assert_eq!(text(kept).await, "WORD");
 }
+
+#[tokio::test]
+async fn who_followed_a_fetch_of_another_variant_does_not_get_another_rendering() {
+    let (origin, mut calls) = Origin::held();
+    let cache = voices(&ManualClock::default()).build().layer(origin.clone());
+    let asked = |form, language| get("http://a/", &[("form", form), ("accept-language", language)]);
+    let fields = [("cache-control", "max-age=60"), ("vary", "accept-language")];
+    let german = begun(ask(&cache, asked("quiet", "de")));
+    let follows = begun(ask(&cache, asked("quiet", "en")));
+    calls.next().await.answer(reply(200, &fields, full("de")));
+    assert_eq!(text(german.await).await, "de");
+    let english = begun(ask(&cache, asked("loud", "en")));
+    calls.next().await.answer(reply(200, &fields, full("EN")));
+    assert_eq!(text(english.await).await, "EN");
+    let answer = follows.await;
+    assert_eq!(said(&answer), "larder; hit; ttl=60; detail=converted");
+    assert_eq!((text(answer).await, origin.calls()), ("en".to_owned(), 2));
+}
