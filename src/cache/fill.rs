@@ -204,7 +204,9 @@ where
             }
             (Question::AnyOf(offered, extensions), StatusCode::NOT_MODIFIED) => {
                 let update = received(response.headers(), now);
-                let meant = offered.iter().find(|entry| validation::selects_also(&update, entry.head().headers()));
+                // An origin that has one tag for all renderings speaks of none of them.
+                let mut wanted = offered.iter().filter(|entry| entry.head().rendering() == self.rendering);
+                let meant = wanted.find(|entry| validation::selects_also(&update, entry.head().headers()));
                 return match meant {
                     Some(entry) => Finished::Response(self.adopt(entry, &update, now).map(CacheBody::served)),
                     None => self.again(extensions, now),

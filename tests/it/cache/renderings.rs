@@ -248,3 +248,20 @@ async fn who_followed_a_fetch_of_another_variant_does_not_get_another_rendering(
     assert_eq!(said(&answer), "larder; hit; ttl=60; detail=converted");
     assert_eq!((text(answer).await, origin.calls()), ("en".to_owned(), 2));
 }
+
+#[tokio::test]
+async fn a_variant_of_another_rendering_is_not_adopted() {
+    let origin = Origin::by_request(|request| {
+        let fields = [("cache-control", "max-age=60"), ("vary", "accept-language"), ("etag", "\"same\"")];
+        let text = if loud(request.headers()) { "WORD" } else { "word" };
+        let knows = request.headers().contains_key("if-none-match");
+        if knows { reply(304, &fields, full("")) } else { reply(200, &fields, full(text)) }
+    });
+    let cache = voices(&ManualClock::default()).build().layer(origin.clone());
+    let asked = |form, language| get("http://a/", &[("form", form), ("accept-language", language)]);
+    assert_eq!(text(ask(&cache, asked("quiet", "de")).await).await, "word");
+    assert_eq!(text(ask(&cache, asked("quiet", "fr")).await).await, "word");
+    assert_eq!(origin.calls(), 2, "the origin says that it is the same");
+    assert_eq!(text(ask(&cache, asked("loud", "en")).await).await, "WORD");
+    assert_eq!(origin.calls(), 4, "it is asked once more, for the other");
+}
