@@ -108,6 +108,7 @@ where
                 }
             }
             let part = self.part(&slot, &asked.head, asked.wants.ranges.is_some(), deadline).await;
+            let part = part.filter(|part| part.head().rendering() == asked.identity.rendering);
             if let Some(part) = &part {
                 reason = Forward::Partial;
                 if let Some(response) = self.answer_with_part(part, &asked, now) {

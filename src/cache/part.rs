@@ -250,7 +250,8 @@ fn combined(older: &Entry, newer: &Entry, limit: u64) -> Option<Entry> {
     let (old, new) = (older.head(), newer.head());
     let (had, has) = (ContentRange::of(old.headers())?, ContentRange::of(new.headers())?);
     let same_variant = old.selecting().map(Variant::fields) == new.selecting().map(Variant::fields);
-    if !validation::selects_also(old.headers(), new.headers()) || !same_variant || had.length != has.length {
+    let is_alike = same_variant && old.rendering() == new.rendering() && had.length == has.length;
+    if !validation::selects_also(old.headers(), new.headers()) || !is_alike {
         return None;
     }
     let (a, b) = (had.range?, has.range?);

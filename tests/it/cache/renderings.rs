@@ -265,3 +265,22 @@ async fn a_variant_of_another_rendering_is_not_adopted() {
     assert_eq!(text(ask(&cache, asked("loud", "en")).await).await, "WORD");
     assert_eq!(origin.calls(), 4, "it is asked once more, for the other");
 }
+
+#[tokio::test]
+async fn a_part_of_one_rendering_is_no_part_of_another() {
+    let origin = Origin::by_request(|request| {
+        let (part, range) =
+            if request.headers()["range"] == "bytes=0-1" { ("wo", "bytes 0-1/4") } else { ("rd", "bytes 2-3/4") };
+        let part = if loud(request.headers()) { part.to_uppercase() } else { part.to_owned() };
+        reply(206, &[("cache-control", "max-age=60"), ("etag", "\"same\""), ("content-range", range)], full(part))
+    });
+    let cache = voices(&ManualClock::default()).build().layer(origin.clone());
+    let asked = |form, range| get("http://a/", &[("form", form), ("range", range)]);
+    assert_eq!(text(ask(&cache, asked("quiet", "bytes=0-1")).await).await, "wo");
+    assert_eq!(text(ask(&cache, asked("quiet", "bytes=1-1")).await).await, "o");
+    assert_eq!(origin.calls(), 1, "it is within the part");
+    assert_eq!(text(ask(&cache, asked("loud", "bytes=0-1")).await).await, "WO");
+    assert_eq!(text(ask(&cache, asked("quiet", "bytes=2-3")).await).await, "rd");
+    assert_eq!(origin.calls(), 3);
+    assert_eq!(text(ask(&cache, asked("quiet", "bytes=2-3")).await).await, "rd", "not WOrd");
+}
