@@ -180,7 +180,10 @@ where
         if asked.head.method != Method::HEAD || slot.entry.is_some() {
             return slot;
         }
-        Slot { of_head: true, ..self.slot_at(&head_key(&asked.identity.key), &asked.head, deadline).await }
+        let mut slot = self.slot_at(&head_key(&asked.identity.key), &asked.head, deadline).await;
+        // What a head says of one rendering, such as its length, it doesn't say of another.
+        slot.entry.take_if(|entry| entry.head().rendering() != asked.identity.rendering);
+        Slot { of_head: true, ..slot }
     }
 
     /// What a leader fetched, for one that followed.

@@ -284,3 +284,18 @@ async fn a_part_of_one_rendering_is_no_part_of_another() {
     assert_eq!(origin.calls(), 3);
     assert_eq!(text(ask(&cache, asked("quiet", "bytes=2-3")).await).await, "rd", "not WOrd");
 }
+
+#[tokio::test]
+async fn the_head_of_one_rendering_is_not_that_of_another() {
+    let origin = Origin::by_request(|request| {
+        let length = if loud(request.headers()) { "40" } else { "4" };
+        reply(200, &[("cache-control", "max-age=60"), ("content-length", length)], full(""))
+    });
+    let cache = voices(&ManualClock::default()).build().layer(origin.clone());
+    for (form, length, calls) in [("quiet", "4", 1), ("quiet", "4", 1), ("loud", "40", 2), ("loud", "40", 2)] {
+        let mut head = in_form(form);
+        *head.method_mut() = http::Method::HEAD;
+        assert_eq!(ask(&cache, head).await.headers()["content-length"], length);
+        assert_eq!(origin.calls(), calls);
+    }
+}
