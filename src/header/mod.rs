@@ -31,6 +31,7 @@ pub(crate) mod exchange;
 mod go_duration;
 pub(crate) mod host;
 mod list;
+pub(crate) mod of_bytes;
 mod rfc3339;
 mod structured;
 mod token;

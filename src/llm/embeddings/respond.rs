@@ -2,34 +2,19 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Response,
-    header::{
-        ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
-        TRANSFER_ENCODING,
-    },
+    HeaderValue, Response,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
     response,
 };
 
 use super::{asked::Asked, item::Item};
-use crate::{body::ReplayBody, header::cache_status::CacheStatus};
+use crate::{
+    body::ReplayBody,
+    header::{cache_status::CacheStatus, of_bytes},
+};
 
 /// The name under which larder is known in `Cache-Status`.
 const NAME: &str = "larder";
-
-/// Fields of an answer that hold for its bytes.
-const OF_ITS_BYTES: [HeaderName; 11] = [
-    ACCEPT_RANGES,
-    CONTENT_ENCODING,
-    CONTENT_LENGTH,
-    CONTENT_RANGE,
-    ETAG,
-    LAST_MODIFIED,
-    TRANSFER_ENCODING,
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("repr-digest"),
-];
 
 /// The answer to a request, in the order in which it asks. With the head of what was fetched for it, if something was.
 pub(super) fn put_together<B>(
@@ -42,9 +27,7 @@ pub(super) fn put_together<B>(
     let mut response = Response::new(());
     if let Some(parts) = fetched {
         response = Response::from_parts(parts, ());
-        for name in OF_ITS_BYTES {
-            response.headers_mut().remove(name);
-        }
+        of_bytes::remove(response.headers_mut());
     }
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));

@@ -3,16 +3,13 @@
 use std::{borrow::Cow, num::NonZeroU8};
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
-    header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED},
-};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header::CONTENT_TYPE};
 
 use crate::{
     body::decode,
     entry::{Entry, Frames, FramesBuilder},
     fingerprint::{Rendered, Rendering, json},
-    header::{content_encoding, media_type},
+    header::{content_encoding, media_type, of_bytes},
     llm::{
         Endpoint,
         rendering::{self, asked, render},
@@ -21,21 +18,6 @@ use crate::{
 
 /// The members of a request that say in which form the answer is to come.
 pub(super) const MEMBERS: [&str; 2] = ["stream", "stream_options"];
-
-/// What is said of bytes, and not of what they mean.
-const OF_BYTES: [HeaderName; 11] = [
-    ACCEPT_RANGES,
-    CONTENT_ENCODING,
-    CONTENT_LENGTH,
-    ETAG,
-    LAST_MODIFIED,
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("repr-digest"),
-    HeaderName::from_static("signature"),
-    HeaderName::from_static("signature-input"),
-];
 
 /// A request's URI without what says in which form the answer is to come, as Gemini's does.
 pub(super) fn formless(uri: &Uri) -> Cow<'_, Uri> {
@@ -102,9 +84,7 @@ impl Form {
 
     fn fields(self, kept: &HeaderMap) -> HeaderMap {
         let mut fields = kept.clone();
-        OF_BYTES.iter().for_each(|name| {
-            fields.remove(name);
-        });
+        of_bytes::remove(&mut fields);
         let media_type = match self.0 {
             rendering::Rendering::Plain => "application/json",
             rendering::Rendering::Stream { .. } => "text/event-stream; charset=utf-8",
