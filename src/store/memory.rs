@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    hash::{BuildHasher, Hasher},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,7 +11,7 @@ use std::{
 
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
-use super::{Cursor, Listed, Listing, Page, Peek, Result, Store, StoreError, Tier, Usage};
+use super::{Cursor, Listed, Listing, Page, Peek, Result, Store, StoreError, Tier, Usage, digest_state::DigestState};
 use crate::{
     ConfigError,
     clock::{Clock, SystemClock},
@@ -172,7 +171,7 @@ impl Store for Memory {
     }
 
     async fn put(&self, key: &Key, entry: Entry) -> Result<()> {
-        self.0.cache.insert(key.clone(), entry);
+        self.0.cache.insert_with_lifecycle(key.clone(), entry, &mut Some(*key.digest()));
         Ok(())
     }
 
@@ -266,40 +265,14 @@ impl Weighter<Key, Entry> for Bytes {
 struct Evictions(Arc<AtomicU64>);
 
 impl Lifecycle<Key, Entry> for Evictions {
-    type RequestState = ();
+    /// The digest of what is being put.
+    type RequestState = Option<[u8; 32]>;
 
-    fn on_evict(&self, (): &mut (), _: Key, _: Entry) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// A key is a cryptographic digest: any eight bytes of it are a hash that nobody can steer.
-#[derive(Clone)]
-pub(crate) struct DigestState;
-
-impl BuildHasher for DigestState {
-    type Hasher = DigestHasher;
-
-    fn build_hasher(&self) -> DigestHasher {
-        DigestHasher(0)
-    }
-}
-
-pub(crate) struct DigestHasher(u64);
-
-impl Hasher for DigestHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
+    fn on_evict(&self, put: &mut Option<[u8; 32]>, key: Key, _: Entry) {
+        // An entry that is replaced by a newer one is told as well, and one that is too large.
+        if put.as_ref() != Some(key.digest()) {
+            self.0.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    fn write_usize(&mut self, _: usize) {
-        // The length that stands before every digest.
     }
 }
 
@@ -334,6 +307,15 @@ mod tests {
         assert!(usage.bytes <= 1 << 20, "{usage:?}");
         assert!(usage.bytes > 1 << 19, "room is used: {usage:?}");
         assert_eq!(usage.entries + usage.evictions, 5000);
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_is_replaced_is_not_evicted() {
+        let memory = Memory::new(1 << 20);
+        for bytes in [100, 2000, 0, 2 << 20] {
+            memory.put(&key(1), entry(bytes)).await.expect("put");
+            assert_eq!(memory.usage().await.expect("usage").evictions, 0, "{bytes}");
+        }
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ mod checkup;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
+mod digest_state;
 mod erased;
 mod error;
 mod fleet;
@@ -43,7 +44,7 @@ pub use self::{
     tiered::{Tiered, TieredBuilder},
 };
 pub(crate) use self::{
-    memory::DigestState,
+    digest_state::DigestState,
     recent::{Recent, Seen},
     trust::Trust,
     writes::{WRITE, Writes},
