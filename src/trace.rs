@@ -41,6 +41,13 @@ pub(crate) fn answered(span: &Span, status: StatusCode) {
     }
 }
 
+/// The current span if it is larder's of this name, and none if not: where a filter leaves that out, the current one is the
+/// application's, whose fields may have the same names.
+pub(crate) fn current(name: &str) -> Span {
+    let span = Span::current();
+    if span.metadata().is_some_and(|metadata| metadata.name() == name) { span } else { Span::none() }
+}
+
 #[cfg(test)]
 mod tests {
     use http::Request;

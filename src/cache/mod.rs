@@ -67,6 +67,7 @@ mod variants;
 mod wants;
 mod write;
 
+pub(crate) use self::trace::SPAN;
 #[cfg(feature = "reqwest")]
 pub(crate) use self::{ask::Begun, fill::Finished, lookup::Lookup, pass::Pass, shared::exhaust};
 pub use self::{

@@ -4,13 +4,20 @@ use http::{Method, Response, Uri};
 use tracing::{Span, debug_span, field::Empty};
 
 use super::ask::Begun;
-use crate::{key::Key, stats::Outcome, trace};
+use crate::{
+    key::Key,
+    stats::Outcome,
+    trace::{self, current},
+};
+
+/// What they are called.
+pub(crate) const SPAN: &str = "larder.cache";
 
 /// The span of a request that wasn't answered at once, until its response's head is there.
 pub(super) fn span<B>(begun: &Begun<B>) -> Span {
     let head = begun.head();
     debug_span!(
-        "larder.cache",
+        SPAN,
         "http.request.method" = head.map_or("_OTHER", |(method, _, _)| trace::method(method)),
         "server.address" = head.and_then(|(_, uri, headers)| trace::server(uri, headers)),
         "http.response.status_code" = Empty,
@@ -29,7 +36,7 @@ pub(super) fn span<B>(begun: &Begun<B>) -> Span {
 pub(super) fn refresh(method: &Method, uri: &Uri, headers: &http::HeaderMap) -> Span {
     let span = debug_span!(
         parent: None,
-        "larder.cache",
+        SPAN,
         "http.request.method" = trace::method(method),
         "server.address" = trace::server(uri, headers),
         "http.response.status_code" = Empty,
@@ -42,20 +49,20 @@ pub(super) fn refresh(method: &Method, uri: &Uri, headers: &http::HeaderMap) -> 
 
 /// Says how the request of the current span was answered.
 pub(super) fn told(outcome: Outcome) {
-    Span::current().record("larder.cache.outcome", outcome.as_str());
+    current(SPAN).record("larder.cache.outcome", outcome.as_str());
 }
 
 /// Says what the current span's request is, in a key's readable part.
 pub(super) fn named(key: &Key) {
-    Span::current().record("larder.cache.label", key.label());
+    current(SPAN).record("larder.cache.label", key.label());
 }
 
 /// Says with what the current span's request was answered.
 pub(super) fn answered<B, E>(answer: &Result<Response<B>, E>) {
     match answer {
-        Ok(response) => trace::answered(&Span::current(), response.status()),
+        Ok(response) => trace::answered(&current(SPAN), response.status()),
         Err(_) => {
-            Span::current().record("error.type", "connection");
+            current(SPAN).record("error.type", "connection");
         }
     }
 }

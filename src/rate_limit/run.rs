@@ -10,7 +10,6 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tower_service::Service;
-use tracing::Span;
 
 use super::{
     Charge, Limiter, Outcome, RateLimitBody, RateLimitStatus, Room, Standing, Taken,
@@ -31,6 +30,9 @@ const POLL: Duration = Duration::from_millis(20);
 /// In place of a time that no clock can show: a century.
 const NEVER: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
+/// What the span of a request is called.
+pub(super) const SPAN: &str = "larder.rate_limit";
+
 /// Limits a request, and says in its span what came of it.
 pub(super) async fn run<S, L, Req, Res>(
     shared: Arc<Shared<L>>,
@@ -47,9 +49,9 @@ where
 {
     let answer = limited(shared, ready, request).await;
     match &answer {
-        Ok(response) => trace::answered(&Span::current(), response.status()),
+        Ok(response) => trace::answered(&trace::current(SPAN), response.status()),
         Err(_) => {
-            Span::current().record("error.type", "connection");
+            trace::current(SPAN).record("error.type", "connection");
         }
     }
     answer
@@ -72,7 +74,7 @@ where
     let (places, mut charges) = shared.charges(&head);
     if charges.is_empty() {
         shared.stats.unlimited.increment();
-        Span::current().record("larder.rate_limit.decision", "unlimited");
+        trace::current(SPAN).record("larder.rate_limit.decision", "unlimited");
         let answer = ready.call(Request::from_parts(head, ReplayBody::new(body))).await;
         return answer.map(|response| response.map(RateLimitBody::passed));
     }
@@ -95,7 +97,7 @@ where
     let decided = decide(&shared, &charges, &who).await;
     shared.count(&places, &decided);
     shared.nearest.see(&places, &charges, &decided.taken.standings);
-    Span::current().record("larder.rate_limit.decision", decided.outcome.as_str());
+    trace::current(SPAN).record("larder.rate_limit.decision", decided.outcome.as_str());
     let is_let_through = matches!(decided.outcome, Outcome::Allowed | Outcome::LocalAllowed | Outcome::FailedOpen);
     let Decided { outcome, taken: Taken { standings, mut slots }, retry_after, own } = decided;
     if !slots.is_empty() && !shared.settings.wait.is_zero() {

@@ -12,7 +12,12 @@ use http_body::Body;
 use tower_service::Service;
 use tracing::{Instrument as _, debug_span, field::Empty};
 
-use super::{Limiter, RateLimitBody, ResponseFuture, limiter::Local, run::run, shared::Shared};
+use super::{
+    Limiter, RateLimitBody, ResponseFuture,
+    limiter::Local,
+    run::{SPAN, run},
+    shared::Shared,
+};
 use crate::{BoxError, body::ReplayBody, trace};
 
 /// Limits how much clients use; see the [module](super).
@@ -69,7 +74,7 @@ where
         // The one that is ready, not its clone.
         let ready = mem::replace(&mut self.inner, clone);
         let span = debug_span!(
-            "larder.rate_limit",
+            SPAN,
             "http.request.method" = trace::method(request.method()),
             "server.address" = trace::server(request.uri(), request.headers()),
             "http.response.status_code" = Empty,

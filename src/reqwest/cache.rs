@@ -12,12 +12,12 @@ use http::{
     header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE},
 };
 use reqwest_middleware::{Error, Middleware, Next, Result};
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use super::{located, restored};
 use crate::{
     body::ReplayBody,
-    cache::{Begun, CacheLayer, Finished, Lookup, exhaust},
+    cache::{Begun, CacheLayer, Finished, Lookup, SPAN, exhaust},
     fingerprint::Fingerprint,
     policy::Policy,
     store::Store,
@@ -38,7 +38,7 @@ impl<St: Store, F: Fingerprint, P: Policy> Middleware for CacheLayer<St, F, P> {
         async {
             let answer = self.answer(begun, extensions, next, Asked { url, bare, less }).await;
             if let Ok(response) = &answer {
-                trace::answered(&Span::current(), response.status());
+                trace::answered(&trace::current(SPAN), response.status());
             }
             answer
         }

@@ -9,10 +9,16 @@ use super::{
 };
 use crate::{stats::ErrorKind, trace};
 
+/// What the span of a request is called.
+const REQUEST: &str = "larder.retry";
+
+/// What the span of an attempt is called.
+const ATTEMPT: &str = "larder.retry.attempt";
+
 /// The span of a request, until its response's head is there.
 pub(super) fn span<B>(request: &Request<B>) -> Span {
     debug_span!(
-        "larder.retry",
+        REQUEST,
         "http.request.method" = trace::method(request.method()),
         "server.address" = trace::server(request.uri(), request.headers()),
         "http.request.resend_count" = Empty,
@@ -25,7 +31,7 @@ pub(super) fn span<B>(request: &Request<B>) -> Span {
 /// The span of an attempt, which is the `number`th, from 1.
 pub(super) fn attempt<B>(request: &Request<B>, number: u32) -> Span {
     let span = debug_span!(
-        "larder.retry.attempt",
+        ATTEMPT,
         "http.request.method" = trace::method(request.method()),
         "server.address" = trace::server(request.uri(), request.headers()),
         "http.request.resend_count" = Empty,
@@ -45,7 +51,7 @@ fn resent(span: &Span, attempts: u32) {
 
 /// Says in the current span, which is that of an attempt, what came of it.
 pub(super) fn attempted<A, E>(attempted: &Attempted<A, E>, error: Option<ErrorKind>) {
-    let span = Span::current();
+    let span = trace::current(ATTEMPT);
     let status = match attempted {
         Attempted::Final(Ok(response)) => Some(response.status()),
         Attempted::Final(Err(_)) => None,
@@ -63,7 +69,7 @@ pub(super) fn attempted<A, E>(attempted: &Attempted<A, E>, error: Option<ErrorKi
 
 /// Says in the current span, which is that of a request, what it was answered with.
 pub(super) fn answered<B, E>(answer: &Result<Response<B>, E>, is_fallen_back: bool) {
-    let span = Span::current();
+    let span = trace::current(REQUEST);
     let outcome = match answer {
         Ok(response) => {
             let Attempts { made, fallback } = Attempts::of(response);

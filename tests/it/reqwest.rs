@@ -29,8 +29,9 @@ use larder::{
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use std::time::Duration;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tracing::{Instrument as _, field::Empty, info_span};
 
-use crate::support::{Feed, channel, memory};
+use crate::support::{Feed, Spans, channel, memory};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -162,6 +163,21 @@ async fn the_server_sees_the_request_that_it_would_see_without_the_layer() {
     let seen = server.site.seen.lock().expect("no panic");
     assert_eq!(seen[0], seen[1]);
     assert_eq!(seen[2], seen[3]);
+}
+
+/// A hit has no span of its own.
+#[tokio::test]
+async fn a_hit_writes_nothing_in_the_application_s_span() {
+    let (clock, spans) = (ManualClock::default(), Spans::new());
+    let server = Server::start().await;
+    let client = client(layer(&clock).build());
+    client.get(server.uri("/")).send().await.expect("an answer").text().await.expect("whole");
+    let request = info_span!(target: "larder_application", "request", "http.response.status_code" = Empty);
+    client.get(server.uri("/")).send().instrument(request).await.expect("a hit");
+    let all = spans.all();
+    let request = all.iter().find(|span| span.name == "request").expect("it is seen");
+    assert!(request.fields.is_empty(), "{request:?}");
+    assert_eq!(server.calls(), 1);
 }
 
 #[tokio::test]

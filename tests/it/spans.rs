@@ -13,6 +13,8 @@ use larder::{
     store::Memory,
 };
 use tower::{BoxError, Layer as _, ServiceBuilder, ServiceExt as _, service_fn};
+use tracing::{Instrument as _, field::Empty, info_span};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::support::{Act, Body, Origin, Refused, Script, Spans, ask, channel, full, get, post, reply, settle, text};
 
@@ -170,6 +172,37 @@ async fn what_a_model_was_asked_for_is_said_where_a_ledger_reads_it() {
     };
     assert_eq!(said(0), [Some("miss"), Some("chat"), Some("openai"), Some("gpt-4o-mini"), None, None]);
     assert_eq!(said(1), [Some("hit"), Some("chat"), Some("openai"), Some("gpt-4o-mini"), Some("7"), Some("3")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_span_of_the_application_is_not_written_in_where_a_filter_leaves_ours_out() {
+    let spans = Spans::up_to(LevelFilter::INFO);
+    let script = Script::new(|number, _| match number {
+        0 => Act::status(503),
+        _ => Act::with(200, &[("content-type", "application/json")]),
+    });
+    let service = ServiceBuilder::new()
+        .layer(RateLimitLayer::new(Quota::per_day(100)))
+        .layer(
+            llm::layer(Memory::new(1 << 20), Duration::from_secs(60)).observer(Ledger::new(Prices::builtin())).build(),
+        )
+        .layer(quick().repeatable(|_| true).build())
+        .service(script);
+    // For it to be seen here it is called as ours are.
+    let request = info_span!(
+        target: "larder_application",
+        "request",
+        "http.response.status_code" = Empty,
+        "http.request.resend_count" = Empty,
+        "error.type" = Empty,
+        "gen_ai.request.model" = Empty,
+    );
+    let sent = post("https://api.openai.com/v1/chat/completions", &[], r#"{"model":"gpt-4o-mini","messages":[]}"#);
+    let answer = ask(&service, sent).instrument(request).await;
+    assert_eq!(answer.status(), 200);
+    let all = spans.all();
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(all[0].fields.is_empty(), "{:?}", all[0].fields);
 }
 
 /// What must not be anywhere. Each is a word of its own, so that it is seen which one leaked.

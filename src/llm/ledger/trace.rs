@@ -3,14 +3,17 @@
 //! [conventions]: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 
 use http::request::Parts;
-use tracing::Span;
 
-use crate::llm::{Endpoint, Usage, price::provider_of, tokens::endpoint};
+use crate::{
+    cache,
+    llm::{Endpoint, Usage, price::provider_of, tokens::endpoint},
+    trace,
+};
 
-/// Tells the current span what was asked for, if it has a place for that, and what it took, if that is known by now.
+/// Tells the current span what was asked for, if it is a cache's, and what it took, if that is known by now.
 pub(super) fn tell(request: &Parts, model: &str, provider: Option<&str>, usage: impl FnOnce() -> Option<Usage>) {
-    let span = Span::current();
-    if !span.has_field("gen_ai.request.model") {
+    let span = trace::current(cache::SPAN);
+    if span.is_none() {
         return;
     }
     if let Some(operation) = endpoint(request).map(operation) {
@@ -42,10 +45,22 @@ fn named(provider: &str) -> &str {
     match provider {
         "gemini" => "gcp.gemini",
         "vertex_ai" => "gcp.vertex_ai",
+        "bedrock" => "aws.bedrock",
         "azure" => "azure.ai.openai",
         "azure_ai" => "azure.ai.inference",
         "mistral" => "mistral_ai",
         "xai" => "x_ai",
         _ => provider,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn a_provider_has_the_convention_s_name_and_one_that_it_does_not_know_its_own() {
+        let names = ["openai", "bedrock", "gemini", "xai", "vllm"].map(named);
+        assert_eq!(names, ["openai", "aws.bedrock", "gcp.gemini", "x_ai", "vllm"]);
     }
 }

@@ -14,6 +14,7 @@ use tracing::{
 };
 use tracing_subscriber::{
     Layer,
+    filter::LevelFilter,
     layer::{Context, SubscriberExt as _},
     registry::LookupSpan,
 };
@@ -37,10 +38,15 @@ pub(crate) struct Spans {
 
 impl Spans {
     pub(crate) fn new() -> Self {
+        Self::up_to(LevelFilter::TRACE)
+    }
+
+    /// What is told at these levels.
+    pub(crate) fn up_to(level: LevelFilter) -> Self {
         // See `Log`.
         let second = Dispatch::new(tracing_subscriber::registry());
         let recorded = Recorded::default();
-        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(recorded.clone()));
+        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(level).with(recorded.clone()));
         Self { recorded, _guard: guard, _second: second }
     }
 
