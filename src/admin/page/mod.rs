@@ -91,6 +91,21 @@ mod tests {
         assert!(at("/a\"><script>").contains("<base href=\"./a&quot;>&lt;script>/\">"));
     }
 
+    /// One that isn't known is shown as it comes, and in grey.
+    #[test]
+    fn every_state_of_a_breaker_has_its_colour() {
+        use crate::{breaker::State, store::TierState};
+        let upstreams = [State::Closed, State::Open, State::HalfOpen].map(serde_json::to_value);
+        let tiers = [TierState::Closed, TierState::Open, TierState::HalfOpen].map(serde_json::to_value);
+        let line = PAGE.lines().find(|line| line.starts_with("const STATES")).expect("it is there");
+        for state in upstreams.into_iter().chain(tiers) {
+            let state = state.expect("JSON");
+            let name = state.as_str().expect("a text");
+            let is_known = [format!(" {name}: "), format!("\"{name}\": ")].iter().any(|member| line.contains(member));
+            assert!(is_known, "{name} in {line}");
+        }
+    }
+
     /// What is shown has parts that clients choose: labels, models, tags.
     #[test]
     fn no_text_can_become_markup_and_nothing_comes_from_elsewhere() {

@@ -92,7 +92,9 @@ function showMoney(costs, kind) {
   });
 }
 
-const STATES = { closed: ["good", "closed"], open: ["bad", "open"], "half-open": ["warn", "half-open"] };
+/** Of tiers and of upstreams, which are written otherwise. */
+const HALF_OPEN = ["warn", "half-open"];
+const STATES = { closed: ["good", "closed"], open: ["bad", "open"], "half-open": HALF_OPEN, half_open: HALF_OPEN };
 const state = (name) => pill(...(STATES[name] ?? ["none", name]));
 
 function showStores(health, space) {
