@@ -68,7 +68,7 @@ mod served {
     use larder::{
         admin::{self, Explain},
         cache,
-        llm::Ledger,
+        llm::{Ledger, embeddings},
         rate_limit,
         rate_limit::limiter::BoxLimiter,
         retry,
@@ -110,12 +110,16 @@ mod served {
             cache: cache::Handle,
             retry: retry::Handle,
             limits: Option<rate_limit::Handle<BoxLimiter>>,
+            embeddings: Option<embeddings::Handle>,
             ledger: Option<Ledger>,
             explain: impl Explain,
         ) -> anyhow::Result<()> {
             let mut builder = admin::Builder::new().cache(SPACE, cache).retry("upstreams", retry).explain(explain);
             if let Some(limits) = limits {
                 builder = builder.rate_limit("clients", limits);
+            }
+            if let Some(embeddings) = embeddings {
+                builder = builder.embeddings("embeddings", embeddings);
             }
             if let Some(ledger) = ledger {
                 builder = builder.ledger(ledger);
@@ -196,7 +200,7 @@ mod unserved {
             anyhow::bail!("--admin: this proxy was built without it; build it with --features admin")
         }
 
-        pub(crate) fn serve<C, R, L, M, E>(self, _: C, _: R, _: L, _: M, _: E) -> anyhow::Result<()> {
+        pub(crate) fn serve<C, R, L, K, M, E>(self, _: C, _: R, _: L, _: K, _: M, _: E) -> anyhow::Result<()> {
             match self {}
         }
     }

@@ -95,6 +95,7 @@ fn http_fingerprint() -> RequestFingerprint {
 fn show<St, F, P, C>(
     admin: Option<Admin>,
     stack: &Stack<St, F, P, C>,
+    keeps_embeddings: bool,
     ledger: Option<llm::Ledger>,
     fingerprint: impl Fingerprint,
 ) -> anyhow::Result<()>
@@ -106,7 +107,8 @@ where
     let Some(admin) = admin else { return Ok(()) };
     let limits = stack.limits.as_ref().map(RateLimitLayer::handle);
     let explain = move |a: &Request<Bytes>, b: &Request<Bytes>| explain(&fingerprint, a, b);
-    admin.serve(stack.cache.handle(), stack.retry.handle(), limits, ledger, explain)
+    let embeddings = keeps_embeddings.then(|| stack.embeddings.handle());
+    admin.serve(stack.cache.handle(), stack.retry.handle(), limits, embeddings, ledger, explain)
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
@@ -156,7 +158,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
             let stack = Stack { limits, embeddings, cache, retry: retry::llm(options, &prefix)? };
-            show(admin, &stack, Some(ledger), fingerprint())?;
+            show(admin, &stack, per_item, Some(ledger), fingerprint())?;
             server::run(listener, signals, stack, forward).await
         }
         Profile::Http => {
@@ -171,7 +173,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
                 .lookup_timeout(options.lookup_timeout())
                 .try_build()?;
             let stack = Stack { limits, embeddings, cache, retry: retry::http(options, &prefix)? };
-            show(admin, &stack, None, http_fingerprint())?;
+            show(admin, &stack, false, None, http_fingerprint())?;
             server::run(listener, signals, stack, forward).await
         }
     }

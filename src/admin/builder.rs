@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ConfigError, cache,
-    llm::Ledger,
+    llm::{Ledger, embeddings},
     rate_limit::{self, Limiter},
     retry,
 };
@@ -27,6 +27,7 @@ pub struct Builder {
     caches: Vec<(String, cache::Handle)>,
     retries: Vec<(String, retry::Handle)>,
     limits: Vec<(String, Arc<dyn Limits>)>,
+    embeddings: Vec<(String, embeddings::Handle)>,
     ledger: Option<Ledger>,
     explain: Option<Arc<dyn Explain>>,
     token: Option<String>,
@@ -40,6 +41,7 @@ impl Builder {
             caches: Vec::new(),
             retries: Vec::new(),
             limits: Vec::new(),
+            embeddings: Vec::new(),
             ledger: None,
             explain: None,
             token: None,
@@ -62,6 +64,13 @@ impl Builder {
     /// Adds a layer with limits, under a name of the same kind.
     pub fn rate_limit<L: Limiter>(mut self, name: impl Into<String>, handle: rate_limit::Handle<L>) -> Self {
         self.limits.push((name.into(), Arc::new(handle)));
+        self
+    }
+
+    /// Adds the figures of an [`EmbeddingsLayer`](crate::llm::EmbeddingsLayer), under a name of the same kind. A purge here is of the
+    /// caches' stores; what a layer keeps in a store of its own goes by its [handle](embeddings::Handle::purge).
+    pub fn embeddings(mut self, name: impl Into<String>, handle: embeddings::Handle) -> Self {
+        self.embeddings.push((name.into(), handle));
         self
     }
 
@@ -129,9 +138,10 @@ impl Builder {
         check("admin cache", self.caches.iter().map(|(name, _)| name))?;
         check("admin retry", self.retries.iter().map(|(name, _)| name))?;
         check("admin rate_limit", self.limits.iter().map(|(name, _)| name))?;
-        let Self { caches, retries, limits, ledger, explain, .. } = self;
+        check("admin embeddings", self.embeddings.iter().map(|(name, _)| name))?;
+        let Self { caches, retries, limits, embeddings, ledger, explain, .. } = self;
         let started = Instant::now();
-        Ok(routes::router(Arc::new(State { caches, retries, limits, ledger, explain, auth, started })))
+        Ok(routes::router(Arc::new(State { caches, retries, limits, embeddings, ledger, explain, auth, started })))
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
         uptime: state.started.elapsed(),
         caches,
         retries: state.retries.iter().map(|(layer, retry)| (layer.as_str(), retry.stats())).collect(),
+        embeddings: state.embeddings.iter().map(|(layer, kept)| (layer.as_str(), kept.stats())).collect(),
         costs: state.ledger.as_ref().map(Ledger::balance),
         limits: state.limits.iter().map(|(layer, limit)| (layer.as_str(), limit.stats())).collect(),
     };

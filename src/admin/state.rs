@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{auth::Auth, explain::Explain, problem::Problem};
 use crate::{
     cache,
-    llm::Ledger,
+    llm::{Ledger, embeddings},
     rate_limit::{self, Limiter, Near, Policy, Standing, limiter::LimiterError},
     retry,
 };
@@ -19,6 +19,7 @@ pub(super) struct State {
     pub(super) caches: Vec<(String, cache::Handle)>,
     pub(super) retries: Vec<(String, retry::Handle)>,
     pub(super) limits: Vec<(String, Arc<dyn Limits>)>,
+    pub(super) embeddings: Vec<(String, embeddings::Handle)>,
     pub(super) ledger: Option<Ledger>,
     pub(super) explain: Option<Arc<dyn Explain>>,
     pub(super) auth: Auth,

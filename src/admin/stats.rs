@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{health::figures, params::json, state::State};
 use crate::{
     figures::checkup,
+    llm::embeddings,
     rate_limit, retry, stats,
     store::{Tier, Usage},
 };
@@ -19,6 +20,7 @@ struct Stats<'a> {
     caches: Vec<OfCache<'a>>,
     retries: Vec<OfRetry<'a>>,
     rate_limits: Vec<Named<'a, rate_limit::Snapshot>>,
+    embeddings: Vec<Named<'a, embeddings::Snapshot>>,
 }
 
 #[derive(Serialize)]
@@ -82,5 +84,6 @@ pub(super) async fn stats(Shared(state): Shared<Arc<State>>) -> Response {
         caches,
         retries: retries.collect(),
         rate_limits: state.limits.iter().map(|(name, limit)| Named { name, counters: limit.stats() }).collect(),
+        embeddings: state.embeddings.iter().map(|(name, kept)| Named { name, counters: kept.stats() }).collect(),
     })
 }

@@ -128,6 +128,24 @@ pub(super) const POLICY: &[Field] = &[
     part("would_deny", "larder_rate_limit_policy_decisions_total", "decision", "would_deny"),
 ];
 
+/// Of [`embeddings::Snapshot`](crate::llm::embeddings::Snapshot).
+pub(super) const EMBEDDINGS: &[Field] = &[
+    counter("requests", "larder_embeddings_requests_total"),
+    part("hits", "larder_embeddings_answers_total", "outcome", "hit"),
+    part("partial", "larder_embeddings_answers_total", "outcome", "partial"),
+    part("misses", "larder_embeddings_answers_total", "outcome", "miss"),
+    part("passed", "larder_embeddings_answers_total", "outcome", "bypass"),
+    counter("asked_whole", "larder_embeddings_asked_whole_total"),
+    part("items_hit", "larder_embeddings_texts_total", "outcome", "hit"),
+    part("items_missed", "larder_embeddings_texts_total", "outcome", "miss"),
+    part("items_shared", "larder_embeddings_texts_total", "outcome", "collapsed"),
+    part("items_repeated", "larder_embeddings_texts_total", "outcome", "repeated"),
+    counter("items_stored", "larder_embeddings_stored_total"),
+    part("store_read_errors", "larder_embeddings_store_errors_total", "operation", "read"),
+    part("store_write_errors", "larder_embeddings_store_errors_total", "operation", "write"),
+    counter("store_writes_dropped", "larder_embeddings_store_writes_dropped_total"),
+];
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -135,7 +153,7 @@ mod tests {
     use serde::Serialize;
 
     use super::*;
-    use crate::{breaker::Breaker, rate_limit, retry, stats, store::Tier};
+    use crate::{breaker::Breaker, llm::embeddings, rate_limit, retry, stats, store::Tier};
 
     /// A counter that nobody can see may as well not be counted.
     #[test]
@@ -154,5 +172,6 @@ mod tests {
         check(&Breaker::new().snapshot(std::time::Instant::now()), UPSTREAM, "breaker::Snapshot");
         check(&rate_limit::Snapshot::default(), RATE_LIMIT, "rate_limit::Snapshot");
         check(&rate_limit::PolicySnapshot::default(), POLICY, "rate_limit::PolicySnapshot");
+        check(&embeddings::Snapshot::default(), EMBEDDINGS, "llm::embeddings::Snapshot");
     }
 }

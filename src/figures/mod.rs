@@ -19,11 +19,11 @@ pub(crate) use self::names::Metric;
 pub(crate) use self::text::Text;
 use self::{
     costs::add_costs,
-    fields::{CACHE, Field, POLICY, RATE_LIMIT, RETRY, TIER, UPSTREAM},
+    fields::{CACHE, EMBEDDINGS, Field, POLICY, RATE_LIMIT, RETRY, TIER, UPSTREAM},
 };
 use crate::{
     breaker, cache,
-    llm::{Balance, NanoDollars},
+    llm::{Balance, NanoDollars, embeddings},
     rate_limit, retry,
     stats::{self, Latency},
     store::{Checkup, Tier, TierState},
@@ -86,6 +86,7 @@ pub(crate) struct Figures<'a> {
     pub(crate) caches: Vec<OfCache<'a>>,
     pub(crate) retries: Vec<(&'a str, retry::Snapshot)>,
     pub(crate) limits: Vec<(&'a str, rate_limit::Snapshot)>,
+    pub(crate) embeddings: Vec<(&'a str, embeddings::Snapshot)>,
     /// Of the ledger, if there is one.
     pub(crate) costs: Option<Balance>,
 }
@@ -150,6 +151,9 @@ impl Figures<'_> {
             for policy in &stats.policies {
                 add_fields(sink, POLICY, policy, &[("layer", layer), ("policy", &policy.name)]);
             }
+        }
+        for (layer, stats) in &self.embeddings {
+            add_fields(sink, EMBEDDINGS, stats, &[("layer", layer)]);
         }
         if let Some(balance) = &self.costs {
             add_costs(sink, balance);

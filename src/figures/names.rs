@@ -62,13 +62,13 @@ mod tests {
             assert!(metric.name.starts_with("larder_") && !metric.help.contains(['|', '\n']), "{metric:?}");
         }
         let uptime = METRICS.iter().find(|metric| metric.name == "larder_uptime_seconds").expect("it is there");
-        assert_eq!((uptime.labels.len(), &*uptime.help), (0, "how long ago the router was made"));
+        assert_eq!((uptime.labels.len(), &*uptime.help), (0, "how long ago the router, or the exporter, was made"));
     }
 
     #[test]
     fn every_counter_that_is_mapped_is_documented() {
-        use super::super::fields::{CACHE, POLICY, RATE_LIMIT, RETRY, TIER, UPSTREAM};
-        for field in [CACHE, TIER, RETRY, UPSTREAM, RATE_LIMIT, POLICY].into_iter().flatten() {
+        use super::super::fields::{CACHE, EMBEDDINGS, POLICY, RATE_LIMIT, RETRY, TIER, UPSTREAM};
+        for field in [CACHE, TIER, RETRY, UPSTREAM, RATE_LIMIT, POLICY, EMBEDDINGS].into_iter().flatten() {
             let metric = METRICS.iter().find(|metric| metric.name == field.metric).expect(field.metric);
             if let Some((label, value)) = field.label {
                 assert!(metric.labels.contains(&label) && metric.help.contains(value), "{}: {value}", field.metric);

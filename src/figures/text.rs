@@ -74,7 +74,7 @@ mod tests {
         text.add("larder_uptime_seconds", &[], 1.5);
         let expected = "# HELP larder_build_info 1, for the version of larder\n# TYPE larder_build_info gauge\n\
                         larder_build_info{version=\"a\\\"} 2\\nb\\\\\"} 1\n\
-                        # HELP larder_uptime_seconds how long ago the router was made\n\
+                        # HELP larder_uptime_seconds how long ago the router, or the exporter, was made\n\
                         # TYPE larder_uptime_seconds gauge\nlarder_uptime_seconds 1.5\n";
         assert_eq!(text.finish(), expected);
     }

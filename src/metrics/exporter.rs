@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::{
     cache,
     figures::{Figures, METRICS, Metric, OfCache, Sink, Value},
-    llm::Ledger,
+    llm::{Ledger, embeddings},
     rate_limit::{self, Limiter},
     retry,
     stats::Latency,
@@ -27,6 +27,7 @@ pub struct Exporter {
     caches: Vec<(String, cache::Handle)>,
     retries: Vec<(String, retry::Handle)>,
     limits: Vec<(String, Snapshots)>,
+    embeddings: Vec<(String, embeddings::Handle)>,
     ledger: Option<Ledger>,
     started: Instant,
     /// How often each time of each histogram was handed on.
@@ -43,6 +44,7 @@ impl Exporter {
             caches: Vec::new(),
             retries: Vec::new(),
             limits: Vec::new(),
+            embeddings: Vec::new(),
             ledger: None,
             started: Instant::now(),
             told: Mutex::default(),
@@ -67,6 +69,12 @@ impl Exporter {
         self
     }
 
+    /// Adds a layer that keeps embeddings, under a name of its own in the label `layer`.
+    pub fn embeddings(mut self, name: impl Into<String>, handle: embeddings::Handle) -> Self {
+        self.embeddings.push((name.into(), handle));
+        self
+    }
+
     /// Adds the ledger that counts what answers cost. Models and tenants are labels, as many as it has
     /// [room](crate::llm::LedgerBuilder::max_accounts) for.
     pub fn ledger(mut self, ledger: Ledger) -> Self {
@@ -86,6 +94,7 @@ impl Exporter {
             caches,
             retries: self.retries.iter().map(|(layer, retry)| (layer.as_str(), retry.stats())).collect(),
             limits: self.limits.iter().map(|(layer, limit)| (layer.as_str(), limit())).collect(),
+            embeddings: self.embeddings.iter().map(|(layer, kept)| (layer.as_str(), kept.stats())).collect(),
             costs: self.ledger.as_ref().map(Ledger::balance),
         };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);

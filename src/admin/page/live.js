@@ -151,6 +151,7 @@ function show() {
   showStores(health, space);
   showUpstreams(stats);
   showLimits(limits);
+  showEmbeddings(stats);
   showLabels(labels, purgeLabel);
 }
 

@@ -137,6 +137,20 @@ function showUpstreams(stats) {
   });
 }
 
+function showEmbeddings(stats) {
+  const layers = stats.embeddings;
+  by("embeddings-panel").hidden = layers.length === 0;
+  paint("embeddings", layers, () => layers.map((of) => {
+    const texts = of.items_hit + of.items_shared + of.items_missed;
+    return [
+      layers.length > 1 && el("h3", {}, of.name),
+      table([["Texts", null], ["in all", "n"], ["share", "n"]], [["kept", of.items_hit], ["shared a fetch", of.items_shared], ["asked for", of.items_missed]].map(
+        ([name, number]) => [name, count(number), texts ? percent(number / texts) : "–"])),
+      after(`${counted(of.requests, "request", "requests")}: ${count(of.hits)} wholly kept, ${count(of.partial)} in part`, of.passed > 0 && `; ${count(of.passed)} passed by`, "."),
+    ];
+  }));
+}
+
 /** A hash is as good by its beginning, for people. */
 const subject = (said) => (/#[0-9a-f]{32}$/.test(said) ? `${said.slice(0, said.indexOf("#") + 9)}…` : said);
 

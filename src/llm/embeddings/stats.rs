@@ -29,7 +29,7 @@ counters! {
     requests,
     /// Those of them that nobody else was asked for.
     hits,
-    /// Those of which a part was asked for.
+    /// Those of which less was asked for: a part, or nothing, for another request was asking for the rest.
     partial,
     /// Those that were asked for as they came.
     misses,

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use tower::Layer as _;
 
-use super::{Served, costs, hits, site};
+use super::{Served, costs, embeddings, hits, site};
 use crate::support::{Origin, ask, clients, empty, full, get, program::program, reply, text};
 
 /// A browser on a busy machine takes its time.
@@ -30,6 +30,10 @@ async fn look(scene: &str, token: Option<&str>) {
     let other = CacheLayer::new(Memory::new(1 << 20));
     let router = admin::router(handle).ledger(ledger.clone()).retry("provider", retry.handle());
     let router = router.rate_limit("clients", limit.handle()).cache("other", other.handle());
+    let texts = embeddings::layer();
+    embeddings::embed(&texts, &["a", "b", "c"]).await;
+    embeddings::embed(&texts, &["c", "d"]).await;
+    let router = router.embeddings("texts", texts.handle());
     let router = match token {
         Some(token) => router.token(token),
         None => router.insecure(),

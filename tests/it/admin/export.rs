@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use tokio::runtime::Runtime;
 use tower::Layer as _;
 
-use super::{Served, costs, figures::samples, hits, site};
+use super::{Served, costs, embeddings, figures::samples, hits, site};
 use crate::support::{Origin, ask, full, get, reply};
 
 fn recorder() -> (PrometheusRecorder, PrometheusHandle) {
@@ -47,8 +47,11 @@ fn a_recorder_shows_what_the_admin_router_shows() {
     let (site, handle) = runtime.block_on(site(Memory::new(64 << 20)));
     let router = admin::router(handle.clone()).retry("provider", retry.handle()).rate_limit("clients", limit.handle());
     let ledger = costs::ledger();
-    let served = runtime.block_on(Served::new(router.ledger(ledger.clone()).insecure().build()));
+    let texts = embeddings::layer();
+    let router = router.embeddings("texts", texts.handle()).ledger(ledger.clone());
+    let served = runtime.block_on(Served::new(router.insecure().build()));
     let exporter = Exporter::new()
+        .embeddings("texts", texts.handle())
         .cache("default", handle)
         .retry("provider", retry.handle())
         .rate_limit("clients", limit.handle())
@@ -62,6 +65,7 @@ fn a_recorder_shows_what_the_admin_router_shows() {
             let origin = || Origin::replies(|_| reply(200, &[], full("hello")));
             ask(&retry.layer(origin()), get("http://upstream.example/", &[])).await;
             ask(&limit.layer(origin()), get("http://h/", &[])).await;
+            embeddings::embed(&texts, &["a", &round.to_string()]).await;
         });
         with_local_recorder(&recorder, || runtime.block_on(exporter.export()));
         let expected = comparable(&runtime.block_on(served.get("/metrics")).text);

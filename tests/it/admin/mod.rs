@@ -3,6 +3,7 @@
 mod access;
 mod costs;
 mod dashboard;
+mod embeddings;
 mod entries;
 mod explain;
 mod export;

@@ -1,10 +1,10 @@
 //! Whether answers are what the OpenAPI document says: no member is missing, and none is there that isn't documented.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use larder::{
     CacheLayer, RateLimitLayer, RetryFallbackLayer, admin,
-    llm::{Ledger, Prices},
+    llm::{EmbeddingsLayer, Ledger, Prices},
     rate_limit::Quota,
     store::Memory,
 };
@@ -100,6 +100,8 @@ async fn what_is_answered_is_what_is_documented() {
     let other = CacheLayer::new(Memory::new(1 << 20));
     let router = admin::router(handle).cache("other", other.handle()).ledger(Ledger::new(Prices::builtin()));
     let router = router.retry("upstream", retry.handle()).rate_limit("clients", limit.handle());
+    let router =
+        router.embeddings("texts", EmbeddingsLayer::new(Memory::new(1 << 20), Duration::from_secs(60)).handle());
     let served = Served::new(router.insecure().build()).await;
     hits(&site, "/a").await;
     let limited = tower::Layer::layer(&limit, Origin::replies(|_| reply(200, &[], full("hello"))));
