@@ -55,6 +55,25 @@ fn the_dashboard_is_json_whose_panels_have_names_of_their_own() {
         let targets = panel["targets"].as_array().expect("targets");
         assert!(targets.iter().all(|target| target["expr"].as_str().is_some_and(|expr| expr.contains("larder_"))));
     }
+    let text = dashboard.to_string();
+    for shown in ["request_duration_seconds", "fetch_duration_seconds", "saved_dollars_total", "spent_dollars_total"] {
+        assert!(names(&text).iter().any(|name| name.ends_with(shown)), "nobody sees {shown}");
+    }
+}
+
+/// Places of the grid that two panels have are seen of one only.
+#[test]
+fn no_panel_of_the_dashboard_hides_another() {
+    let dashboard: serde_json::Value = serde_json::from_str(&file("examples/monitoring/grafana.json")).expect("JSON");
+    let (mut taken, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+    for panel in dashboard["panels"].as_array().expect("panels") {
+        let at = |name: &str| panel["gridPos"][name].as_u64().expect("a number");
+        let (x, y) = (at("x")..at("x") + at("w"), at("y")..at("y") + at("h"));
+        assert!(x.end <= 24 && numbers.insert(panel["id"].as_u64()), "{}", panel["title"]);
+        for place in y.flat_map(|y| x.clone().map(move |x| (x, y))) {
+            assert!(taken.insert(place), "{} at {place:?}", panel["title"]);
+        }
+    }
 }
 
 /// What promtool says of `input`, or of the files that are named.
@@ -83,6 +102,26 @@ fn assert_accepted(output: &Output, checked: &str) {
 async fn prometheus_takes_the_alerts_and_each_fires_when_it_should() {
     assert_accepted(&promtool(&["check", "rules", "alerts.yml"], "").await, "alerts.yml");
     assert_accepted(&promtool(&["test", "rules", "alerts_test.yml"], "").await, "alerts_test.yml");
+}
+
+#[tokio::test]
+async fn prometheus_takes_the_queries_of_the_dashboard() {
+    let dashboard: serde_json::Value = serde_json::from_str(&file("examples/monitoring/grafana.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let rules: Vec<_> = targets
+        .enumerate()
+        .map(|(number, target)| {
+            let query = target["expr"].as_str().expect("a query");
+            // What Grafana puts in their place.
+            let query = query.replace("$__rate_interval", "2m").replace("$__range", "3h").replace("$space", ".*");
+            serde_json::json!({ "record": format!("query:{number}"), "expr": query })
+        })
+        .collect();
+    assert!(rules.len() > 20);
+    // JSON is YAML.
+    let rules = serde_json::json!({ "groups": [{ "name": "dashboard", "rules": rules }] }).to_string();
+    assert_accepted(&promtool(&["check", "rules", "/dev/stdin"], &rules).await, "grafana.json");
 }
 
 #[tokio::test]
