@@ -4,7 +4,7 @@
 // anybody else, fails the run.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -122,7 +122,7 @@ const scenes = {
     assert.equal(await words(page, "spent"), "$0.00350");
     assert.match(await words(page, "money"), /m\s+3\s+\$0\.007000\s+\$0\.003500\s+0/);
     assert.match(await words(page, "stores"), /memory\s*up[^]*4 entries|memory\s*up[^]*1 entry/);
-    assert.match(await words(page, "upstreams"), /upstream\.example\s+closed/);
+    assert.match(await words(page, "upstreams"), /upstream\.example\s+closed[^]*0 fallbacks, 0 failed\./);
     assert.match(await words(page, "embeddings"), /kept\s+1\s+20\.0 %[^]*asked for\s+4/);
     assert.match(await words(page, "limits"), /key#[0-9a-f]{8}…\s+keys\s+9 of 10 requests\s+1\s/);
     await until("labels are listed", async () => /get:\S+\/a\s+3\s+1/.test(await words(page, "labels")));
@@ -209,6 +209,10 @@ const scenes = {
     assert.ok(!kept.place.includes(token) && !kept.text.includes(token));
     await page.reload();
     await said(page, "hit-rate-of", "3 of 4");
+    const link = page.getByRole("link", { name: "Prometheus metrics" });
+    const [file] = await Promise.all([page.waitForEvent("download"), link.click()]);
+    assert.match(readFileSync(await file.path(), "utf8"), /^larder_build_info/m);
+    assert.equal(file.suggestedFilename(), "larder-metrics.txt");
     const other = await open();
     await other.locator("#ask").waitFor();
     await page.getByRole("button", { name: "Forget token" }).click();
@@ -273,7 +277,7 @@ try {
   const [complaints, elsewhere] = [[], []];
   context.on("request", (request) => {
     const to = request.url();
-    if (!to.startsWith(way.url) && !to.startsWith("data:")) elsewhere.push(to);
+    if (!to.startsWith(way.url) && !to.startsWith("data:") && !to.startsWith(`blob:${way.url}`)) elsewhere.push(to);
   });
   context.on("weberror", (error) => complaints.push(String(error.error())));
   context.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()));

@@ -43,6 +43,23 @@ async function ask(path, method = "GET", patience = PATIENCE) {
   return { status: response.status, problem: body?.detail ?? `The server answers ${response.status}, which this page does not understand.` };
 }
 
+/** What links lead to takes the token, too, which no browser sends by itself: it comes as a file then. */
+async function fetchLink(event) {
+  if (token === null) return;
+  event.preventDefault();
+  const { href, dataset } = event.currentTarget;
+  try {
+    const headers = { authorization: `Bearer ${token}` };
+    const response = await fetch(href, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    if (response.status === 401) return askForToken();
+    const place = URL.createObjectURL(await response.blob());
+    el("a", { href: place, download: dataset.file }).click();
+    setTimeout(() => URL.revokeObjectURL(place), PATIENCE);
+  } catch {
+    text(by("notice"), "That can't be fetched now.");
+  }
+}
+
 function askForToken(detail) {
   const dialog = by("ask");
   if (dialog.open) return;
@@ -175,6 +192,7 @@ by("pause").addEventListener("click", () => {
   if (isPaused) say("paused", "Paused");
   resume();
 });
+for (const id of ["openapi", "metrics"]) by(id).addEventListener("click", fetchLink);
 by("forget").addEventListener("click", () => { keep(null); poll(); });
 by("ask-form").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -125,13 +125,14 @@ function showUpstreams(stats) {
     if (layers.length === 0) return empty("There is no layer that retries.");
     return layers.map((layer) => {
       const fallbacks = (layer.fallback_stale ?? 0) + (layer.fallback_upstream ?? 0) + (layer.fallback_default ?? 0);
+      const failed = (layer.problems ?? 0) + (layer.handed_on ?? 0);
       return [
         layers.length > 1 && el("h3", {}, layer.name),
         layer.upstreams.length === 0 ? empty("No upstream was asked yet.")
           : table([["Upstream", null], ["breaker", null], ["opened", "n more"], ["refused", "n"], ["failed", "n"]], [...layer.upstreams].sort((a, b) => isOpen(b) - isOpen(a)).map(({ name, breaker }) =>
             [name, breaker ? state(breaker.state) : "none", count(breaker?.opened ?? 0), count(breaker?.refused ?? 0), count(breaker?.failures ?? 0)])),
         after(`${counted(layer.attempts, "attempt", "attempts")} for ${counted(layer.requests, "request", "requests")}: `,
-          `${counted(layer.retries, "retry", "retries")}, ${count(layer.retried_successfully)} recovered, ${counted(fallbacks, "fallback", "fallbacks")}.`),
+          `${counted(layer.retries, "retry", "retries")}, ${count(layer.retried_successfully)} recovered, ${counted(fallbacks, "fallback", "fallbacks")}, ${count(failed)} failed.`),
       ];
     });
   });
