@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State as Shared, response::Response};
+use futures_util::future::join_all;
 use http::StatusCode;
 use serde::Serialize;
 
@@ -76,8 +77,8 @@ pub(super) struct TierHealth {
 /// for the sake of another.
 pub(super) async fn stores(Shared(state): Shared<Arc<State>>) -> Response {
     let mut stores = Stores { status: Status::Ok, spaces: Vec::new() };
-    for (space, cache) in &state.caches {
-        let tiers = tiers(cache).await;
+    let asked = join_all(state.caches.iter().map(|(_, cache)| tiers(cache))).await;
+    for ((space, _), tiers) in state.caches.iter().zip(asked) {
         let up = tiers.iter().filter(|tier| tier.is_up).count();
         let status = match up {
             _ if up == tiers.len() => Status::Ok,

@@ -18,13 +18,9 @@ use crate::{
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
-    let mut caches = Vec::with_capacity(state.caches.len());
-    for (space, cache) in &state.caches {
-        caches.push(OfCache::ask(space, cache).await);
-    }
     let figures = Figures {
         uptime: state.started.elapsed(),
-        caches,
+        caches: OfCache::ask_all(&state.caches).await,
         retries: state.retries.iter().map(|(layer, retry)| (layer.as_str(), retry.stats())).collect(),
         embeddings: state.embeddings.iter().map(|(layer, kept)| (layer.as_str(), kept.stats())).collect(),
         costs: state.ledger.as_ref().map(Ledger::balance),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State as Shared, response::Response};
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::{health::figures, params::json, state::State};
@@ -60,9 +61,9 @@ struct Named<'a, T> {
 
 pub(super) async fn stats(Shared(state): Shared<Arc<State>>) -> Response {
     let mut caches = Vec::with_capacity(state.caches.len());
-    for (space, cache) in &state.caches {
+    let checked = join_all(state.caches.iter().map(|(_, cache)| checkup(cache))).await;
+    for ((space, cache), checked) in state.caches.iter().zip(checked) {
         let counters = cache.stats();
-        let checked = checkup(cache).await;
         let usage = |at: usize, tier: &Tier| checked.get(at).filter(|(name, _)| *name == tier.name)?.1.as_ref()?.usage;
         let tiers = cache.tiers().into_iter().enumerate();
         caches.push(OfCache {

@@ -10,6 +10,7 @@ mod text;
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 #[cfg(feature = "metrics")]
@@ -103,6 +104,11 @@ impl<'a> OfCache<'a> {
     /// Its figures, and how its tiers are, asked now.
     pub(crate) async fn ask(space: &'a str, cache: &cache::Handle) -> Self {
         Self { space, stats: cache.stats(), tiers: cache.tiers(), checked: checkup(cache).await }
+    }
+
+    /// The same of several, at once: one that hangs doesn't make a scraper wait for the next one, too.
+    pub(crate) async fn ask_all(caches: &'a [(String, cache::Handle)]) -> Vec<Self> {
+        join_all(caches.iter().map(|(space, cache)| Self::ask(space, cache))).await
     }
 
     fn tell(&self, sink: &mut impl Sink) {

@@ -82,16 +82,12 @@ impl Exporter {
         self
     }
 
-    /// Hands on what was counted so far, once. Stores are asked how they are, which takes five seconds at most for each; those
+    /// Hands on what was counted so far, once. Stores are asked how they are, all at once, which takes five seconds at most; those
     /// that don't answer are said to be down.
     pub async fn export(&self) {
-        let mut caches = Vec::with_capacity(self.caches.len());
-        for (space, cache) in &self.caches {
-            caches.push(OfCache::ask(space, cache).await);
-        }
         let figures = Figures {
             uptime: self.started.elapsed(),
-            caches,
+            caches: OfCache::ask_all(&self.caches).await,
             retries: self.retries.iter().map(|(layer, retry)| (layer.as_str(), retry.stats())).collect(),
             limits: self.limits.iter().map(|(layer, limit)| (layer.as_str(), limit())).collect(),
             embeddings: self.embeddings.iter().map(|(layer, kept)| (layer.as_str(), kept.stats())).collect(),

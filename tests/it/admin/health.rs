@@ -1,5 +1,7 @@
 //! How tiers are, with a real Redis that goes away and comes back.
 
+use std::time::Duration;
+
 use larder::{
     admin,
     store::{Memory, Redis, Store, Tiered},
@@ -12,7 +14,7 @@ use crate::support::{Far, Fault, redis::Server};
 async fn each_tier_is_asked_and_one_that_works_keeps_the_whole_up() {
     let mut server = Server::start().await;
     let redis = || {
-        let client = larder::redis::Client::builder(&server.url()).response_timeout(std::time::Duration::from_secs(5));
+        let client = larder::redis::Client::builder(&server.url()).response_timeout(Duration::from_secs(5));
         Redis::builder(client.build().expect("a URL")).build().expect("a store")
     };
     let ((_one, both), (_other, alone)) = (site(Tiered::new(Memory::new(1 << 20), redis())).await, site(redis()).await);
@@ -71,11 +73,19 @@ async fn a_store_that_hangs_is_down_and_holds_nobody_up() {
     let far = Far::new(Memory::new(1 << 20));
     far.gets(Fault::Hang);
     let (_site, handle) = site(Hangs(far)).await;
-    let router = admin::router(handle).insecure().build();
+    let router = admin::router(handle.clone()).cache("other", handle).insecure().build();
     tokio::time::pause();
-    let request = http::Request::get("/health/cache").body(axum::body::Body::empty()).expect("a request");
-    let response = tower::ServiceExt::oneshot(router, request).await.expect("an answer");
-    assert_eq!(response.status(), 503);
-    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
-    assert!(String::from_utf8_lossy(&body).contains("did not answer in 5 s"), "{body:?}");
+    for (path, status, says) in [
+        ("/health/cache", 503, "did not answer in 5 s"),
+        ("/api/cache/stats", 200, "\"space\":\"other\""),
+        ("/metrics", 200, "larder_tier_up{space=\"other\",tier=\"store\",place=\"0\"} 0"),
+    ] {
+        let begun = tokio::time::Instant::now();
+        let request = http::Request::get(path).body(axum::body::Body::empty()).expect("a request");
+        let response = tower::ServiceExt::oneshot(router.clone(), request).await.expect("an answer");
+        assert_eq!(response.status(), status);
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+        assert!(String::from_utf8_lossy(&body).contains(says), "{body:?}");
+        assert!(begun.elapsed() < Duration::from_secs(6), "{path} waits for one after the other");
+    }
 }
