@@ -67,8 +67,8 @@ impl Builder {
         self
     }
 
-    /// Adds the figures of an [`EmbeddingsLayer`](crate::llm::EmbeddingsLayer), under a name of the same kind. A purge here is of the
-    /// caches' stores; what a layer keeps in a store of its own goes by its [handle](embeddings::Handle::purge).
+    /// Adds an [`EmbeddingsLayer`](crate::llm::EmbeddingsLayer), under a name of the same kind: its figures are shown, and a purge
+    /// that names no space is of what it keeps, too. Entries are listed of caches only; it may have the store of one.
     pub fn embeddings(mut self, name: impl Into<String>, handle: embeddings::Handle) -> Self {
         self.embeddings.push((name.into(), handle));
         self

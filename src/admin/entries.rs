@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     params::{KeyOfPath, Params, json, selector},
     problem::Problem,
-    purge::{Purged, purge_in},
+    purge::{Purgeable, Purged, purge_in},
     state::State,
 };
 use crate::{
@@ -149,7 +149,8 @@ pub(super) async fn remove(
     KeyOfPath(key): KeyOfPath,
     Params(params): Params<SpaceParam>,
 ) -> Result<Response, Problem> {
-    let purged: Purged = purge_in(state.caches_in(params.space.as_deref())?, &Selector::Key(key.clone())).await?;
+    let purged: Purged =
+        purge_in(&Purgeable::of(&state, params.space.as_deref())?, &Selector::Key(key.clone())).await?;
     if purged.purged == 0 {
         return Err(Problem::not_found(format!("nothing is kept under {key}")));
     }

@@ -26,7 +26,7 @@
 //! | `GET /api/cache/entries` | what is kept, without bodies, a page at a time: `?pattern=`, `?tag=` or `?key=`, and `space`, `limit`, `cursor` |
 //! | `GET /api/cache/entries/{key}` | one of them |
 //! | `DELETE /api/cache/entries/{key}` | removes it |
-//! | `DELETE /api/cache` | removes what `?pattern=`, `?tag=`, `?key=` or `?space=` means; all of it with `?all=true` |
+//! | `DELETE /api/cache` | removes what `?pattern=`, `?tag=`, `?key=` or `?space=` means; all of it with `?all=true`; without `space` also of [embeddings](Builder::embeddings) |
 //! | `POST /api/cache/explain` | why two requests share an entry, or don't; with an [`Explain`] |
 //! | `GET /api/limits` | the limits, the subjects that have used most of them, and how those stand that are for a request of `?method=`, `?path=`, `?address=` |
 //! | `GET /metrics` | [for Prometheus](#metrics) |

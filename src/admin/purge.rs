@@ -10,7 +10,7 @@ use super::{
     problem::Problem,
     state::State,
 };
-use crate::{cache, tag::Selector};
+use crate::{cache, llm::embeddings, store, tag::Selector};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,7 +23,7 @@ pub(super) struct PurgeParams {
     all: bool,
 }
 
-/// How many entries were removed, in all and in each space.
+/// How many entries were removed, in all and in each space; of embeddings under their layer's name.
 #[derive(Default, Serialize)]
 pub(super) struct Purged {
     pub(super) purged: u64,
@@ -35,7 +35,7 @@ pub(super) async fn purge(
     Params(params): Params<PurgeParams>,
 ) -> Result<Response, Problem> {
     let selector = selector(params.pattern.as_deref(), params.tag.as_deref(), params.key.as_deref())?;
-    let caches = state.caches_in(params.space.as_deref())?;
+    let stores = Purgeable::of(&state, params.space.as_deref())?;
     let selector = match (selector, params.all) {
         (Some(_), true) => {
             return Err(Problem::bad_request(
@@ -49,24 +49,43 @@ pub(super) async fn purge(
         }
         (None, _) => Selector::All,
     };
-    purge_in(caches, &selector).await.map(|purged| json(&purged))
+    purge_in(&stores, &selector).await.map(|purged| json(&purged))
 }
 
-/// Removes what is meant from these caches. Of those that fail the first is told, after all have been tried.
-pub(super) async fn purge_in(caches: &[(String, cache::Handle)], selector: &Selector) -> Result<Purged, Problem> {
+/// What a purge is for.
+pub(super) struct Purgeable<'a> {
+    caches: &'a [(String, cache::Handle)],
+    embeddings: &'a [(String, embeddings::Handle)],
+}
+
+impl<'a> Purgeable<'a> {
+    /// The cache of a space, or all that there is: layers that keep embeddings are in no space.
+    pub(super) fn of(state: &'a State, space: Option<&str>) -> Result<Self, Problem> {
+        let embeddings = if space.is_none() { &*state.embeddings } else { &[] };
+        Ok(Self { caches: state.caches_in(space)?, embeddings })
+    }
+}
+
+/// Removes what is meant from these. Of those that fail the first is told, after all have been tried.
+pub(super) async fn purge_in(stores: &Purgeable<'_>, selector: &Selector) -> Result<Purged, Problem> {
     let (mut purged, mut failed) = (Purged::default(), None);
-    for (space, cache) in caches {
-        match cache.purge(selector).await {
-            Ok(count) => {
-                tracing::info!(space, ?selector, purged = count, "purged by the admin router");
-                purged.purged += count;
-                purged.spaces.insert(space.clone(), count);
-            }
-            Err(error) => {
-                tracing::warn!(space, ?selector, error = &error as &dyn std::error::Error, "a purge failed");
-                failed.get_or_insert_with(|| Problem::of_store(space, &error));
-            }
+    let mut note = |space: &str, result: store::Result<u64>| match result {
+        Ok(count) => {
+            tracing::info!(space, ?selector, purged = count, "purged by the admin router");
+            purged.purged += count;
+            *purged.spaces.entry(space.to_owned()).or_default() += count;
         }
+        Err(error) => {
+            tracing::warn!(space, ?selector, error = &error as &dyn std::error::Error, "a purge failed");
+            failed.get_or_insert_with(|| Problem::of_store(space, &error));
+        }
+    };
+    for (space, cache) in stores.caches {
+        note(space, cache.purge(selector).await);
+    }
+    // Also where the store is a cache's: what is being asked for isn't kept then.
+    for (name, kept) in stores.embeddings {
+        note(name, kept.purge(selector).await);
     }
     match failed {
         Some(problem) if purged.spaces.is_empty() => Err(problem),

@@ -6,7 +6,7 @@ use larder::{admin, llm::EmbeddingsLayer, store::Memory};
 use serde_json::{Value, json};
 use tower::Layer as _;
 
-use super::{Served, figures::samples};
+use super::{Served, figures::samples, site};
 use crate::support::{Act, Script, ask, full, post, reply, text};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -56,5 +56,26 @@ async fn the_figures_of_embeddings_are_shown_as_those_of_the_other_layers() {
         ("larder_embeddings_stored_total{layer=\"texts\"}", 3.0),
     ] {
         assert_eq!(metrics.get(sample), Some(&value), "{sample} in {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_purge_of_no_space_is_of_embeddings_too() {
+    let texts = layer();
+    let (_site, handle) = site(Memory::new(1 << 20)).await;
+    let served = Served::new(admin::router(handle).embeddings("texts", texts.handle()).insecure().build()).await;
+    let kept = async || {
+        embed(&texts, &["a", "b"]).await;
+        texts.handle().stats().items_hit
+    };
+    assert_eq!((kept().await, kept().await), (0, 2));
+    for (query, purged, hits) in [("space=default", 0, 4), ("pattern=chat:*", 0, 6), ("pattern=embeddings:*", 2, 6)] {
+        let said = served.delete(&format!("/api/cache?{query}")).await.json();
+        assert_eq!(
+            (&said["purged"], said["spaces"]["texts"].as_u64().unwrap_or(0)),
+            (&purged.into(), purged),
+            "{said}"
+        );
+        assert_eq!(kept().await, hits, "{query}");
     }
 }
