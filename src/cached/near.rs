@@ -9,13 +9,13 @@ use std::{
     time::SystemTime,
 };
 
-use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
+use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
 
 use super::slot::Slot;
 use crate::{
     ConfigError,
     key::Key,
-    store::{DigestState, Usage},
+    store::{DigestState, Evictions, Usage},
     tag::Selector,
 };
 
@@ -129,7 +129,7 @@ impl<V> Near<V> {
         if cache.peek(&slot.key).is_some_and(|held| held.number > slot.number) {
             return false;
         }
-        cache.insert(slot.key.clone(), slot.clone());
+        cache.insert_with_lifecycle(slot.key.clone(), slot.clone(), &mut Some(*slot.key.digest()));
         true
     }
 
@@ -162,7 +162,7 @@ impl<V> Near<V> {
         if matches!(weigh, Weigh::Bytes(_)) {
             (usage.bytes, usage.capacity) = (weight, self.capacity);
         }
-        usage.evictions = self.evictions.0.load(Ordering::Relaxed);
+        usage.evictions = self.evictions.count();
         usage
     }
 }
@@ -179,17 +179,5 @@ struct Weights;
 impl<V> Weighter<Key, Arc<Slot<V>>> for Weights {
     fn weight(&self, _: &Key, slot: &Arc<Slot<V>>) -> u64 {
         slot.weight
-    }
-}
-
-/// Counts what is dropped to make room.
-#[derive(Clone, Default)]
-struct Evictions(Arc<AtomicU64>);
-
-impl<V> Lifecycle<Key, Arc<Slot<V>>> for Evictions {
-    type RequestState = ();
-
-    fn on_evict(&self, (): &mut (), _: Key, _: Arc<Slot<V>>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }

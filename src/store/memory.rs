@@ -9,9 +9,12 @@ use std::{
     },
 };
 
-use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
+use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
 
-use super::{Cursor, Listed, Listing, Page, Peek, Result, Store, StoreError, Tier, Usage, digest_state::DigestState};
+use super::{
+    Cursor, Listed, Listing, Page, Peek, Result, Store, StoreError, Tier, Usage, digest_state::DigestState,
+    evictions::Evictions,
+};
 use crate::{
     ConfigError,
     clock::{Clock, SystemClock},
@@ -236,7 +239,7 @@ impl Store for Memory {
             entries: self.0.cache.len() as u64,
             bytes: self.0.cache.weight(),
             capacity: self.0.capacity,
-            evictions: self.0.evictions.0.load(Ordering::Relaxed),
+            evictions: self.0.evictions.count(),
         })
     }
 }
@@ -257,22 +260,6 @@ const SLOT: usize = 64;
 impl Weighter<Key, Entry> for Bytes {
     fn weight(&self, key: &Key, entry: &Entry) -> u64 {
         (key.size() + entry.size() + SLOT) as u64
-    }
-}
-
-/// Counts what is dropped to make room.
-#[derive(Clone, Default)]
-struct Evictions(Arc<AtomicU64>);
-
-impl Lifecycle<Key, Entry> for Evictions {
-    /// The digest of what is being put.
-    type RequestState = Option<[u8; 32]>;
-
-    fn on_evict(&self, put: &mut Option<[u8; 32]>, key: Key, _: Entry) {
-        // An entry that is replaced by a newer one is told as well, and one that is too large.
-        if put.as_ref() != Some(key.digest()) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
     }
 }
 

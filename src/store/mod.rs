@@ -12,6 +12,7 @@ pub mod conformance;
 mod digest_state;
 mod erased;
 mod error;
+mod evictions;
 mod fleet;
 mod listing;
 mod memory;
@@ -45,6 +46,7 @@ pub use self::{
 };
 pub(crate) use self::{
     digest_state::DigestState,
+    evictions::Evictions,
     recent::{Recent, Seen},
     trust::Trust,
     writes::{WRITE, Writes},

@@ -206,6 +206,16 @@ async fn memory_keeps_within_its_bound() {
 }
 
 #[tokio::test]
+async fn a_value_that_is_replaced_is_not_evicted() {
+    let cached = Cached::<u32, Row>::builder("rows").entries(100).build();
+    for version in 0..9 {
+        cached.refresh(&0, || async move { Ok::<_, &str>(row(version)) }).await.expect("a row");
+    }
+    let usage = cached.handle().usage();
+    assert_eq!((usage.entries, usage.evictions), (1, 0), "{usage:?}");
+}
+
+#[tokio::test]
 async fn a_hit_in_memory_serialises_nothing() {
     for kept in [Kept::Memory, Kept::Both] {
         let place = Place::new(kept).await;
