@@ -147,7 +147,7 @@ function showEmbeddings(stats) {
       layers.length > 1 && el("h3", {}, of.name),
       table([["Texts", null], ["in all", "n"], ["share", "n"]], [["kept", of.items_hit], ["shared a fetch", of.items_shared], ["asked for", of.items_missed]].map(
         ([name, number]) => [name, count(number), texts ? percent(number / texts) : "–"])),
-      after(`${counted(of.requests, "request", "requests")}: ${count(of.hits)} wholly kept, ${count(of.partial)} in part`, of.passed > 0 && `; ${count(of.passed)} passed by`, "."),
+      after(`${counted(of.requests, "request", "requests")}: ${count(of.hits)} wholly kept, ${count(of.partial)} in part.`),
     ];
   }));
 }
