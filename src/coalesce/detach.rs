@@ -34,10 +34,13 @@ impl<T: Send + 'static, K: Send + Sync + 'static> Future for Detachable<T, K> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let Some(fetch) = &mut self.fetch else { return Poll::Pending };
-        let output = std::task::ready!(fetch.as_mut().poll(cx));
-        self.fetch = None;
-        Poll::Ready(output)
+        // One that panics doesn't come back here, and isn't gone on with.
+        let Some(mut fetch) = self.fetch.take() else { return Poll::Pending };
+        let polled = fetch.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.fetch = Some(fetch);
+        }
+        polled
     }
 }
 

@@ -1,5 +1,10 @@
 //! What may happen to a flight.
 
+use std::{
+    future::poll_fn,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -26,6 +31,22 @@ fn live() -> (Arc<Head>, Tee) {
     let head = Head::new(StatusCode::OK, HeaderMap::new(), Lifetime::new(SystemTime::now(), Duration::ZERO));
     let options = TeeOptions { limit: 100, announced: None, keep_frames: false, finish: None };
     (Arc::new(head), Tee::new(Full::new(Bytes::from_static(b"body")), options, |_| {}))
+}
+
+#[tokio::test]
+async fn a_fetch_that_panics_is_not_gone_on_with_for_those_who_wait() {
+    let flights = Arc::new(Flights::new());
+    let (lead, polls) = (lead(&flights), Arc::new(AtomicUsize::new(0)));
+    let _waits = follow(&flights);
+    let counted = polls.clone();
+    let fetch = poll_fn(move |_| -> std::task::Poll<()> {
+        assert!(counted.fetch_add(1, Ordering::SeqCst) > 0, "the first poll panics");
+        std::task::Poll::Pending
+    });
+    let fetch = tokio::spawn(Detachable::new(fetch, Some(lead.interest()), None));
+    assert!(fetch.await.expect_err("it panics").is_panic());
+    tokio::task::yield_now().await;
+    assert_eq!(polls.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
