@@ -135,18 +135,19 @@ where
         let (cached, check) = (self.cached.clone(), self.check.clone());
         Box::pin(async move {
             let Some(secret) = secret else { return Err(unauthorized("Bearer")) };
-            match cached.get_or_try_find(&secret, || check(secret.clone())).await {
+            let asked = || {
+                let asked = check(secret.clone());
+                // Shared, so that a table that is down isn't asked by each who waits.
+                async move { asked.await.map_err(|error| Arc::<BoxError>::new(error.into())) }
+            };
+            match cached.get_or_try_find_shared(&secret, asked).await {
                 Ok(Some(owner)) => {
                     request.extensions_mut().insert(owner);
                     Ok(request)
                 }
                 Ok(None) => Err(unauthorized("Bearer error=\"invalid_token\"")),
                 Err(error) => {
-                    tracing::warn!(
-                        error = &*error.into(),
-                        space = cached.handle().space(),
-                        "a credential can't be checked"
-                    );
+                    tracing::warn!(error = &**error, space = cached.handle().space(), "a credential can't be checked");
                     let mut response = Response::new(B::default());
                     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

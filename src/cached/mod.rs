@@ -178,12 +178,20 @@ impl<K: LookupKey + ?Sized, V: Send + Sync + 'static> Cached<K, V> {
         F: Future<Output = Result<Option<V>, E>> + Send + 'static,
         E: Send + 'static,
     {
-        let Some(key) = self.key(key) else { return Ok(load().await?.map(Arc::new)) };
-        if let Some(slot) = self.shared.at_hand(&key, Want::Either) {
-            self.shared.stats.hits.increment();
-            return Ok(slot.value.clone());
-        }
-        Box::pin(self.shared.find(&key, Want::Either, || Box::pin(load()) as Load<V, E>, Errors::own())).await
+        self.found(key, load, Errors::own()).await
+    }
+
+    /// The same for errors that can be cloned, as [`get_or_try_insert_shared`](Self::get_or_try_insert_shared).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn get_or_try_find_shared<F, E>(&self, key: &K, load: impl FnOnce() -> F) -> Result<Option<Arc<V>>, E>
+    where
+        F: Future<Output = Result<Option<V>, E>> + Send + 'static,
+        E: Clone + Send + Sync + 'static,
+    {
+        self.found(key, load, Errors::shared()).await
     }
 
     /// Loads a value, whatever is kept, and keeps it in place of that. If the load fails, what was kept stays.
@@ -287,6 +295,19 @@ impl<K: LookupKey + ?Sized, V: Send + Sync + 'static> Cached<K, V> {
         let load = || Box::pin(some(load())) as Load<V, E>;
         let found = Box::pin(self.shared.find(&key, Want::Value, load, errors)).await?;
         Ok(there(found))
+    }
+
+    async fn found<F, E>(&self, key: &K, load: impl FnOnce() -> F, errors: Errors<E>) -> Result<Option<Arc<V>>, E>
+    where
+        F: Future<Output = Result<Option<V>, E>> + Send + 'static,
+        E: Send + 'static,
+    {
+        let Some(key) = self.key(key) else { return Ok(load().await?.map(Arc::new)) };
+        if let Some(slot) = self.shared.at_hand(&key, Want::Either) {
+            self.shared.stats.hits.increment();
+            return Ok(slot.value.clone());
+        }
+        Box::pin(self.shared.find(&key, Want::Either, || Box::pin(load()) as Load<V, E>, errors)).await
     }
 
     /// Counts a key that can't be written.

@@ -2,11 +2,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
 use axum::{Extension, Router, body::Body, response::Response, routing::get};
+use futures_util::future::join_all;
 use http::{HeaderName, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use larder::{
@@ -145,6 +149,25 @@ async fn a_check_that_fails_lets_nobody_in_and_is_not_kept() {
     clock.advance(Duration::from_secs(600));
     assert_eq!(told(&app, "sk-1").await.1, "1", "who was known before is let in for a while");
     assert_eq!(told(&app, "sk-2").await.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// A crowd behind one key must not be what a table that is down is asked by.
+#[tokio::test(start_paused = true)]
+async fn a_check_that_fails_is_made_once_for_all_who_wait_for_it() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = asked.clone();
+    let check = move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Err::<Option<User>, _>("there is no table")
+        }
+    };
+    let layer = auth::Authorizer::new(auth::cache::<User>("keys").build(), check).layer();
+    let app = Router::new().route("/", get(|| async { "in" })).layer(layer);
+    let answers = join_all((0..100).map(|_| ask(&app, "x-api-key", "sk-1"))).await;
+    assert!(answers.iter().all(|answer| answer.status() == StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
