@@ -121,7 +121,6 @@ impl<V: Send + Sync + 'static> Shared<V> {
                 }
                 Some(Followed::Kept(Outcome::Failed(error))) => {
                     if let Some(error) = error.as_ref().and_then(errors.take) {
-                        self.stats.misses.increment();
                         return Turn::Failed(error);
                     }
                     failures += 1;
@@ -187,9 +186,11 @@ impl<V: Send + Sync + 'static> Shared<V> {
                 }
             }
         }
-        self.stats.misses.increment();
         match self.detached(key.clone(), lead, load(), errors).await {
-            Ok(slot) => Ok(slot.value.clone()),
+            Ok(slot) => {
+                self.stats.misses.increment();
+                Ok(slot.value.clone())
+            }
             Err(error) => self.or_stale(stale, error),
         }
     }
@@ -315,7 +316,10 @@ impl<V: Send + Sync + 'static> Shared<V> {
                 self.stats.stale_on_error.increment();
                 Ok(slot.value.clone())
             }
-            None => Err(error),
+            None => {
+                self.stats.misses.increment();
+                Err(error)
+            }
         }
     }
 }
