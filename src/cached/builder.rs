@@ -84,7 +84,8 @@ impl<K: LookupKey + ?Sized, V: Send + Sync + 'static> Builder<K, V> {
     }
 
     /// For how long after that a value is served while it is refreshed behind who asks. One refresh is under way at a time, among
-    /// all processes that share a store, and one that fails is tried again after a second. Default: zero, never.
+    /// all processes that share a store. One that fails is tried again after a second, and one that takes longer than the
+    /// [patience](Self::patience) isn't waited for before another begins. Default: zero, never.
     pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
         self.settings.stale_while_revalidate = window;
         self

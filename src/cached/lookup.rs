@@ -1,8 +1,15 @@
 //! A look-up: what is near, what another loads, what is far, and at last a load.
 
-use std::{pin::Pin, sync::Arc, time::SystemTime};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::SystemTime,
+};
 
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout},
+};
 
 use super::{
     far::Far,
@@ -301,8 +308,13 @@ impl<V: Send + Sync + 'static> Shared<V> {
                     Claim::Taken(_) => return,
                 }
             }
+            let mut load = pin!(shared.clone().load(stale.key.clone(), Some(lead), load, Errors::own()));
             // What it failed with is counted; there is nobody to be told.
-            let _ = shared.load(stale.key.clone(), Some(lead), load, Errors::own()).await;
+            if timeout(shared.settings.patience, &mut load).await.is_err() {
+                // It may hang. Nobody waits for it who could let go of it.
+                shared.flights.close_key(&stale.key);
+                let _ = load.await;
+            }
         });
     }
 

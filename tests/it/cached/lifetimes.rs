@@ -153,6 +153,28 @@ async fn a_refresh_that_fails_is_tried_again_after_a_second_and_not_by_everyone(
     }
 }
 
+/// Nobody waits for it who could lose patience.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_hangs_keeps_others_from_refreshing_no_longer_than_the_patience() {
+    let (clock, db) = (clock(), Db::default());
+    let builder = Cached::<str, Row>::builder("rows").jitter(0.0).ttl(60 * SECOND).clock(clock.clone());
+    let cached = builder.stale_while_revalidate(3600 * SECOND).patience(10 * SECOND).build();
+    version(&cached, "key", &db).await;
+    db.write();
+    clock.advance(61 * SECOND);
+    let gate = Gate::new();
+    assert_eq!(cached.get_or_try_insert("key", || db.load_behind(&gate)).await.expect("stale").version, 0);
+    settle().await;
+    clock.advance(9 * SECOND);
+    tokio::time::sleep(9 * SECOND).await;
+    assert_eq!((version(&cached, "key", &db).await, db.loads()), (0, 2), "it may be slow");
+    clock.advance(2 * SECOND);
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(version(&cached, "key", &db).await, 0);
+    settle().await;
+    assert_eq!((version(&cached, "key", &db).await, db.loads()), (1, 3));
+}
+
 #[tokio::test]
 async fn a_stale_value_stands_in_for_an_error_within_its_window() {
     for kept in KINDS {
