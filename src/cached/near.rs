@@ -121,12 +121,12 @@ impl<V> Near<V> {
         Some(slot)
     }
 
-    /// Keeps a value, unless there is one that was begun later.
+    /// Keeps a value, unless there is one that is newer.
     pub(super) fn put(&self, slot: &Arc<Slot<V>>) -> bool {
         let Some(cache) = &self.cache else { return false };
         let turn = &self.turns[usize::from(slot.key.digest()[1]) % TURNS];
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.peek(&slot.key).is_some_and(|held| held.number > slot.number) {
+        if cache.peek(&slot.key).is_some_and(|held| held.outlives(slot)) {
             return false;
         }
         cache.insert_with_lifecycle(slot.key.clone(), slot.clone(), &mut Some(*slot.key.digest()));

@@ -218,7 +218,8 @@ impl<V: Send + Sync + 'static> Shared<V> {
         }
         let tags = value.as_ref().zip(tags.as_ref()).map(|(value, tags)| tag::sorted(tags(value)));
         let weight = weigh.weight(&key, value.as_ref());
-        Slot::new(key, value.map(Arc::new), lifetime, tags.unwrap_or_default(), weight, began)
+        let slot = Slot::new(key, value.map(Arc::new), lifetime, tags.unwrap_or_default(), weight, began);
+        slot.loaded(self.numbers.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Less by a random part, so that what was loaded at once isn't stale at once.

@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Began {
     pub(super) seen: Seen,
     pub(super) fence: Fence,
-    /// Of two values of a key the one that was begun later is kept.
+    /// Those that are begun later have greater ones.
     pub(super) number: u64,
     /// Counts it among those under way until what it brought is verified.
     pub(super) _under_way: UnderWay,
@@ -58,6 +58,8 @@ pub(super) struct Slot<V> {
     pub(super) weight: u64,
     pub(super) seen: Seen,
     pub(super) number: u64,
+    /// How far the numbers were when its load ended; `None`: it was read from the far store.
+    loaded: Option<u64>,
     /// Whether it was looked at, when it was near already, that no invalidation since its load began means it. One that comes later
     /// finds it there.
     verified: AtomicBool,
@@ -91,14 +93,31 @@ impl<V> Slot<V> {
             weight,
             seen: began.seen,
             number: began.number,
+            loaded: None,
             verified: AtomicBool::new(false),
             paused_until: AtomicU64::new(0),
         }
     }
 
-    /// As if its load had begun then.
+    /// It was loaded here, and that ended just now.
+    pub(super) fn loaded(mut self, number: u64) -> Self {
+        self.loaded = Some(number);
+        self
+    }
+
+    /// As if it had been loaded then.
     pub(super) fn begin_anew(&mut self, began: &Began) {
-        (self.seen, self.number) = (began.seen, began.number);
+        (self.seen, self.number, self.loaded) = (began.seen, began.number, Some(began.number));
+    }
+
+    /// Whether another that comes now is older: of two loads the one that began earlier, and what was read from the far store while a
+    /// load ended, or before.
+    pub(super) fn outlives(&self, other: &Self) -> bool {
+        match (self.loaded, other.loaded) {
+            (Some(loaded), None) => loaded > other.number,
+            (None, Some(_)) => false,
+            (Some(_), Some(_)) | (None, None) => self.number > other.number,
+        }
     }
 
     pub(super) fn serves(&self, want: Want) -> bool {

@@ -8,7 +8,7 @@ use larder::{
 };
 
 use super::{Db, Gate, KINDS, Kept, Place, Row, row, serialised, until, version};
-use crate::support::settle;
+use crate::support::{Far, Fault, begun, memory, poll_once, settle};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -214,6 +214,34 @@ async fn a_refresh_on_demand_loads_what_is_fresh_and_keeps_it_if_that_fails() {
         db.write();
         assert_eq!(cached.refresh("key", || db.load()).await.expect("a row").version, 2);
         assert_eq!((version(&cached, "key", &db).await, db.loads()), (2, 2), "{kept:?}");
+    }
+}
+
+/// What was read from the store before the load ended is older than what it brought, whichever comes near first.
+#[tokio::test(start_paused = true)]
+async fn what_a_refresh_brought_stays_though_an_older_value_is_read_meanwhile() {
+    for is_read_later in [false, true] {
+        let (far, db) = (Far::new(memory(&ManualClock::default())), Db::default());
+        let builder = || Cached::<str, Row>::builder("rows").clock(ManualClock::default()).store(far.clone());
+        builder().build().insert("key", row(0)).await.expect("kept");
+        db.write();
+        let (cached, gate) = (builder().lookup_timeout(60 * SECOND).build(), Gate::new());
+        let mut refresh = Box::pin(cached.refresh("key", || db.load_behind(&gate)));
+        assert!(poll_once(&mut refresh).is_pending());
+        // What it brings is not far for now.
+        far.writes(Fault::Hang);
+        if is_read_later {
+            far.gets(Fault::Slow(SECOND));
+            let read = begun(cached.get("key"));
+            gate.open();
+            assert_eq!(refresh.await.expect("a row").version, 1);
+            assert_eq!(read.await.map(|row| row.version), Some(0), "it asked before");
+        } else {
+            assert_eq!(cached.get("key").await.map(|row| row.version), Some(0), "it asked before");
+            gate.open();
+            assert_eq!(refresh.await.expect("a row").version, 1);
+        }
+        assert_eq!(cached.get("key").await.map(|row| row.version), Some(1), "read later: {is_read_later}");
     }
 }
 
