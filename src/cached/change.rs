@@ -1,6 +1,6 @@
 //! What changes a cache from outside of look-ups: refreshing, inserting, invalidating.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use tokio::time::timeout;
 
@@ -15,6 +15,9 @@ use crate::{
     store::{Change, Result, Store, StoreError, WRITE},
     tag::Selector,
 };
+
+/// How often an insertion notes at most that its key has another value.
+const OWN: u32 = 2;
 
 impl<V: Send + Sync + 'static> Shared<V> {
     /// Loads, whatever is kept. Those who look up meanwhile follow it if nothing is fresh.
@@ -37,7 +40,8 @@ impl<V: Send + Sync + 'static> Shared<V> {
     pub(super) async fn insert(self: &Arc<Self>, key: Key, value: Option<V>) -> Result<Option<Arc<V>>> {
         let debt = self.far.as_ref().map(|_| Debt::new(self, &Selector::Key(key.clone())));
         self.replace(&key);
-        let mut slot = self.slot(key.clone(), value, &self.begin());
+        let began = self.begin();
+        let mut slot = self.slot(key.clone(), value, &began);
         self.stats.sets.increment();
         if let Some(far) = &self.far {
             match far.entry(&slot) {
@@ -56,14 +60,16 @@ impl<V: Send + Sync + 'static> Shared<V> {
             self.replace(&key);
         }
         let value = slot.value.clone();
-        // The two above are its own.
-        let is_outdated = self.recent.any_since(slot.seen, |selector| match selector {
-            Selector::Key(_) => false,
-            Selector::Tag(_) | Selector::Label(_) | Selector::All => selector.matches(&key, &slot.tags),
+        let anew = self.begin();
+        // Two of its key are its own: that of the announcement, and that above. With more, another put its value in the place of this.
+        let replaced = Cell::new(0);
+        let is_outdated = self.recent.any_since(slot.seen, |selector| {
+            let is_own = matches!(selector, Selector::Key(_)) && selector.matches(&key, &[]);
+            replaced.set(replaced.get() + u32::from(is_own));
+            replaced.get() > OWN || (!is_own && selector.matches(&key, &slot.tags))
         });
         if !is_outdated {
-            let began = self.begin();
-            slot.begin_anew(&began);
+            slot.begin_anew(&anew);
             self.keep_near(&Arc::new(slot));
         }
         if let Some(debt) = debt {

@@ -71,6 +71,7 @@ mod owed;
 mod shared;
 mod slot;
 mod stats;
+mod writing;
 
 use std::{fmt, sync::Arc};
 

@@ -19,6 +19,7 @@ use super::{
     owed::Owed,
     slot::{Began, Slot, UnderWay, Want},
     stats::Stats,
+    writing::{Write, Writing},
 };
 use crate::{
     clock::Clock,
@@ -73,6 +74,8 @@ pub(super) struct Shared<V> {
     pub(super) recent: Recent,
     /// What the far store is still to be rid of.
     pub(super) owed: Owed,
+    /// What is being written to the far store, by key.
+    pub(super) writing: Writing<V>,
     numbers: AtomicU64,
     /// How many loads and look-ups could still bring what was begun before now.
     under_way: Arc<AtomicUsize>,
@@ -90,6 +93,7 @@ impl<V: Send + Sync + 'static> Shared<V> {
             flights: Arc::new(Flights::new()),
             recent: Recent::default(),
             owed: Owed::default(),
+            writing: Writing::default(),
             numbers: AtomicU64::new(0),
             under_way: Arc::default(),
             writes: Writes::default(),
@@ -263,7 +267,7 @@ impl<V: Send + Sync + 'static> Shared<V> {
     }
 
     /// Puts a value into the far store, unless it was invalidated since its load began.
-    pub(super) async fn put_far(&self, slot: &Arc<Slot<V>>, began: Began) -> Result<(), StoreError> {
+    pub(super) async fn put_far(self: &Arc<Self>, slot: &Arc<Slot<V>>, began: Began) -> Result<(), StoreError> {
         let Some(far) = &self.far else { return Ok(()) };
         let entry = match far.entry(slot) {
             Ok(entry) => entry,
@@ -273,13 +277,18 @@ impl<V: Send + Sync + 'static> Shared<V> {
                 return Ok(());
             }
         };
+        let write = Write::begin(self, slot);
         let kept = far.store.put_fenced(&slot.key, entry, began.fence).await;
         if matches!(kept, Ok(false)) {
             self.stats.outdated.increment();
             self.near.remove_same(slot);
-        } else if !self.is_current(slot) {
-            // An invalidation that came while this was written may have missed it.
-            self.remove_far(&slot.key).await;
+        }
+        // An invalidation that came while this was written may have missed it.
+        if let Some(debt) = write.end()
+            && (matches!(kept, Ok(false)) || self.remove_far(&slot.key).await)
+        {
+            self.replace(&slot.key);
+            debt.done();
         }
         kept.map(drop).inspect_err(|error| {
             self.stats.store_write_errors.increment();
@@ -301,7 +310,10 @@ impl<V: Send + Sync + 'static> Shared<V> {
         })?;
         let Some(entry) = entry else { return Ok((None, None)) };
         // It was invalidated, and the far store isn't known to have done that.
-        if self.owed.means(key, entry.head().tag_list()) || entry.head().lifetime().kept_in(self.now()).is_none() {
+        if self.writing.is_outdated(self, key)
+            || self.owed.means(key, entry.head().tag_list())
+            || entry.head().lifetime().kept_in(self.now()).is_none()
+        {
             return Ok((None, Some(entry)));
         }
         match far.value(&entry) {
@@ -321,13 +333,15 @@ impl<V: Send + Sync + 'static> Shared<V> {
         }
     }
 
-    async fn remove_far(&self, key: &Key) {
-        let Some(far) = &self.far else { return };
+    /// Whether the far store has nothing of a key any more.
+    async fn remove_far(&self, key: &Key) -> bool {
+        let Some(far) = &self.far else { return true };
         let removed = timeout_at(self.deadline(), far.store.remove(key)).await;
-        if let Err(error) = removed.unwrap_or_else(|_| Err(StoreError::timeout())) {
+        let removed = removed.unwrap_or_else(|_| Err(StoreError::timeout())).inspect_err(|error| {
             self.stats.store_write_errors.increment();
-            self.warn("a removal failed", &error);
-        }
+            self.warn("a removal failed", error);
+        });
+        removed.is_ok()
     }
 
     /// Until when who asks the far store now waits for it.

@@ -8,6 +8,7 @@ mod fleet;
 mod invalidate;
 mod laws;
 mod lifetimes;
+mod overtaken;
 mod secrets;
 mod values;
 
