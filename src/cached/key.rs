@@ -191,16 +191,20 @@ impl<K: LookupKey + ?Sized> Keys<K> {
     }
 
     fn make(&self, key: &K, name: &str, bytes: &[u8]) -> Key {
-        let mut builder = KeyBuilder::new("cached").field(name, bytes).label(&self.prefix);
+        // In place: moved from call to call, a builder costs more than what it hashes.
+        let mut builder = KeyBuilder::new("cached");
+        builder.add(name, bytes);
+        builder.add_label(&self.prefix);
         if let Some(label) = &self.label {
             let mut detail = label(key);
             // The mark has to have room.
             while self.prefix.len() + detail.len() + MARK > MAX_LABEL {
                 detail.pop();
             }
-            builder = builder.label(&detail);
+            builder.add_label(&detail);
         }
-        builder.label(mark(bytes).as_str()).finish()
+        builder.add_label(mark(bytes).as_str());
+        builder.make()
     }
 }
 

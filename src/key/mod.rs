@@ -187,18 +187,11 @@ impl KeyBuilder {
     pub(crate) fn make(&mut self) -> Key {
         let label = self.label;
         self.add("label", label.bytes());
-        if self.flushed {
-            return self.digest(label.bytes());
+        let Self { hash, pending, flushed, .. } = self;
+        if *flushed {
+            return digest(hash, pending.bytes(), label.bytes());
         }
-        let pending = self.pending;
-        recent::get_or_make(pending.bytes(), || self.digest(label.bytes()))
-    }
-
-    fn digest(&mut self, label: &[u8]) -> Key {
-        self.hash.update(self.pending.bytes());
-        // Labels are ASCII: see `is_label_byte`.
-        let label = str::from_utf8(label).unwrap_or_default().into();
-        Key { digest: self.hash.finalize_reset().into(), label }
+        recent::get_or_make(pending.bytes(), || digest(hash, pending.bytes(), label.bytes()))
     }
 
     /// As [`Self::field`], in place.
@@ -259,6 +252,13 @@ impl KeyBuilder {
             }
         }
     }
+}
+
+fn digest(hash: &mut Sha256, pending: &[u8], label: &[u8]) -> Key {
+    hash.update(pending);
+    // Labels are ASCII: see `is_label_byte`.
+    let label = str::from_utf8(label).unwrap_or_default().into();
+    Key { digest: hash.finalize_reset().into(), label }
 }
 
 /// Shows the label alone: fields may be secrets.
