@@ -149,6 +149,29 @@ impl Pattern {
         self.0.split(['*', '?', '[', '\\']).next().unwrap_or_default()
     }
 
+    /// Patterns that together mean what this one does of the labels that begin so.
+    pub(crate) fn within(&self, beginning: &str) -> Vec<Self> {
+        let pattern = self.0.as_bytes();
+        // Where in the pattern one may be after each byte. A star stays, and goes on as well.
+        let mut places = vec![0];
+        for byte in beginning.bytes() {
+            let stars = |place: usize| pattern[place..].iter().take_while(|&&sign| sign == b'*').count();
+            let mut next = Vec::new();
+            for place in places {
+                let stars = stars(place);
+                if stars > 0 {
+                    next.push(place);
+                }
+                next.extend(match_one(pattern, place + stars, byte));
+            }
+            next.sort_unstable();
+            next.dedup();
+            places = next;
+        }
+        let rest = |place: &usize| self.0.get(*place..).map(|rest| Self::new(&format!("{}{rest}", escaped(beginning))));
+        places.iter().filter_map(rest).collect()
+    }
+
     /// Whether the whole label matches. Takes at most `label × pattern` steps, and no stack.
     #[must_use]
     pub fn matches(&self, label: &str) -> bool {
@@ -178,6 +201,12 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A pattern that only this text matches.
+fn escaped(text: &str) -> String {
+    let escape = |sign: char| ['*', '?', '[', '\\'].contains(&sign).then_some('\\');
+    text.chars().flat_map(|sign| escape(sign).into_iter().chain([sign])).collect()
 }
 
 /// The position after the sign at `at`, if that sign matches the byte.
@@ -251,6 +280,17 @@ mod tests {
         ];
         for (pattern, label, matches) in cases {
             assert_eq!(Pattern::new(pattern).matches(label), matches, "{pattern} ~ {label}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_part_means_what_begins_so_and_matches(pattern in r"[ab:*?\\\[\]^-]{0,8}", label in "[ab:]{0,6}", cut in 0..6_usize) {
+            let beginning = label.get(..cut.min(label.len())).unwrap_or_default();
+            let pattern = Pattern::new(&pattern);
+            let parts = pattern.within(beginning);
+            prop_assert_eq!(parts.iter().any(|part| part.matches(&label)), pattern.matches(&label), "{:?}", parts);
+            prop_assert!(beginning.is_empty() || !parts.iter().any(|part| part.matches("x")));
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     state::{Limits, State},
 };
 use crate::{
-    ConfigError, cache,
+    ConfigError, cache, cached,
     llm::{Ledger, embeddings},
     rate_limit::{self, Limiter},
     retry,
@@ -28,6 +28,7 @@ pub struct Builder {
     retries: Vec<(String, retry::Handle)>,
     limits: Vec<(String, Arc<dyn Limits>)>,
     embeddings: Vec<(String, embeddings::Handle)>,
+    lookups: Vec<(String, cached::Handle)>,
     ledger: Option<Ledger>,
     explain: Option<Arc<dyn Explain>>,
     token: Option<String>,
@@ -42,6 +43,7 @@ impl Builder {
             retries: Vec::new(),
             limits: Vec::new(),
             embeddings: Vec::new(),
+            lookups: Vec::new(),
             ledger: None,
             explain: None,
             token: None,
@@ -71,6 +73,15 @@ impl Builder {
     /// that names no space is of what it keeps, too. Entries are listed of caches only; it may have the store of one.
     pub fn embeddings(mut self, name: impl Into<String>, handle: embeddings::Handle) -> Self {
         self.embeddings.push((name.into(), handle));
+        self
+    }
+
+    /// Adds a [`Cached`](cached::Cached) by its [handle](cached::Cached::handle). `space` is what it is called here, best as its own
+    /// [space](cached::Cached::builder), and not as any other cache. Its figures are shown, and purges mean its values as they do
+    /// responses, by labels that begin with its own space: `pattern=users:*`. Values are never shown, and aren't listed but where a
+    /// cache of responses has the same store.
+    pub fn lookups(mut self, space: impl Into<String>, handle: cached::Handle) -> Self {
+        self.lookups.push((space.into(), handle));
         self
     }
 
@@ -136,12 +147,25 @@ impl Builder {
             }
         };
         check("admin cache", self.caches.iter().map(|(name, _)| name))?;
+        // One of each name in all: spaces are what purges mean, and what metrics are told apart by.
+        let caches = self.caches.iter().map(|(name, _)| name);
+        check("admin lookups", caches.chain(self.lookups.iter().map(|(name, _)| name)))?;
         check("admin retry", self.retries.iter().map(|(name, _)| name))?;
         check("admin rate_limit", self.limits.iter().map(|(name, _)| name))?;
         check("admin embeddings", self.embeddings.iter().map(|(name, _)| name))?;
-        let Self { caches, retries, limits, embeddings, ledger, explain, .. } = self;
+        let Self { caches, retries, limits, embeddings, lookups, ledger, explain, .. } = self;
         let started = Instant::now();
-        Ok(routes::router(Arc::new(State { caches, retries, limits, embeddings, ledger, explain, auth, started })))
+        Ok(routes::router(Arc::new(State {
+            caches,
+            retries,
+            limits,
+            embeddings,
+            lookups,
+            ledger,
+            explain,
+            auth,
+            started,
+        })))
     }
 }
 
@@ -180,11 +204,12 @@ fn check<'a>(setting: &'static str, names: impl Iterator<Item = &'a String>) -> 
 
 #[cfg(test)]
 mod tests {
-    use crate::{CacheLayer, store::Memory};
+    use crate::{CacheLayer, cached::Cached, store::Memory};
 
     #[test]
     fn nonsense_settings_say_what_to_do_and_no_secret() {
         let handle = || CacheLayer::new(Memory::new(1 << 20)).handle();
+        let lookups = || Cached::<str, u32>::builder("users").build().handle();
         let router = || super::super::router(handle());
         let cases = [
             (router(), "admin token"),
@@ -195,6 +220,8 @@ mod tests {
             (router().insecure().cache("default", handle()), "admin cache"),
             (router().insecure().cache("", handle()), "admin cache"),
             (router().insecure().cache("a/b", handle()), "admin cache"),
+            (router().insecure().lookups("default", lookups()), "admin lookups"),
+            (router().insecure().lookups("a b", lookups()), "admin lookups"),
         ];
         for (builder, setting) in cases {
             let error = builder.try_build().expect_err(setting);

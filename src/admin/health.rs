@@ -13,8 +13,7 @@ use super::{
     state::State,
 };
 use crate::{
-    cache,
-    figures::{PATIENCE, checkup},
+    figures::{PATIENCE, Tiers, checkup},
     store::{Checkup, Health, TierState, Usage},
 };
 
@@ -77,8 +76,11 @@ pub(super) struct TierHealth {
 /// for the sake of another.
 pub(super) async fn stores(Shared(state): Shared<Arc<State>>) -> Response {
     let mut stores = Stores { status: Status::Ok, spaces: Vec::new() };
-    let asked = join_all(state.caches.iter().map(|(_, cache)| tiers(cache))).await;
-    for ((space, _), tiers) in state.caches.iter().zip(asked) {
+    let caches = join_all(state.caches.iter().map(|(_, cache)| tiers(cache)));
+    let lookups = join_all(state.lookups.iter().map(|(_, lookups)| tiers(lookups)));
+    let (caches, lookups) = tokio::join!(caches, lookups);
+    let spaces = state.caches.iter().map(|(space, _)| space).chain(state.lookups.iter().map(|(space, _)| space));
+    for (space, tiers) in spaces.zip(caches.into_iter().chain(lookups)) {
         let up = tiers.iter().filter(|tier| tier.is_up).count();
         let status = match up {
             _ if up == tiers.len() => Status::Ok,
@@ -93,7 +95,7 @@ pub(super) async fn stores(Shared(state): Shared<Arc<State>>) -> Response {
 }
 
 /// How the tiers of a cache are, asked now.
-pub(super) async fn tiers(cache: &cache::Handle) -> Vec<TierHealth> {
+pub(super) async fn tiers(cache: &impl Tiers) -> Vec<TierHealth> {
     let known = cache.tiers();
     let state = |at: usize, name| known.get(at).filter(|tier| tier.name == name).map(|tier| tier.state);
     let shown = |(at, (name, checkup)): (usize, (&'static str, Option<Checkup>))| match checkup {

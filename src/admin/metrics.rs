@@ -10,7 +10,7 @@ use http::{HeaderValue, header::CONTENT_TYPE};
 
 use super::state::State;
 use crate::{
-    figures::{Figures, OfCache, Text},
+    figures::{Figures, OfCache, OfLookups, Text},
     llm::Ledger,
 };
 
@@ -18,11 +18,13 @@ use crate::{
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
+    let (caches, lookups) = tokio::join!(OfCache::ask_all(&state.caches), OfLookups::ask_all(&state.lookups));
     let figures = Figures {
         uptime: state.started.elapsed(),
-        caches: OfCache::ask_all(&state.caches).await,
+        caches,
         retries: state.retries.iter().map(|(layer, retry)| (layer.as_str(), retry.stats())).collect(),
         embeddings: state.embeddings.iter().map(|(layer, kept)| (layer.as_str(), kept.stats())).collect(),
+        lookups,
         costs: state.ledger.as_ref().map(Ledger::balance),
         limits: state.limits.iter().map(|(layer, limit)| (layer.as_str(), limit.stats())).collect(),
     };

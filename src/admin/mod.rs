@@ -26,13 +26,14 @@
 //! | `GET /api/cache/entries` | what is kept, without bodies, a page at a time: `?pattern=`, `?tag=` or `?key=`, and `space`, `limit`, `cursor` |
 //! | `GET /api/cache/entries/{key}` | one of them |
 //! | `DELETE /api/cache/entries/{key}` | removes it |
-//! | `DELETE /api/cache` | removes what `?pattern=`, `?tag=`, `?key=` or `?space=` means; all of it with `?all=true`; without `space` also of [embeddings](Builder::embeddings) |
+//! | `DELETE /api/cache` | removes what `?pattern=`, `?tag=`, `?key=` or `?space=` means; all of it with `?all=true`; also of [look-ups](Builder::lookups), and without `space` of [embeddings](Builder::embeddings) |
 //! | `POST /api/cache/explain` | why two requests share an entry, or don't; with an [`Explain`] |
 //! | `GET /api/limits` | the limits, the subjects that have used most of them, and how those stand that are for a request of `?method=`, `?path=`, `?address=` |
 //! | `GET /metrics` | [for Prometheus](#metrics) |
 //! | `GET /openapi.json` | all this as an OpenAPI 3.1 document |
 //!
-//! A *space* is one of the caches, by the name that it was [given](Builder::cache). Keys are those of
+//! A *space* is one of the caches, by the name that it was [given](Builder::cache), or one of [look-ups](Builder::lookups), of which
+//! entries aren't listed. Keys are those of
 //! [`Key`](crate::key::Key)'s text, `label:digest`. Errors are `application/problem+json` ([RFC 9457]), and say what to do. Times
 //! are Unix times in seconds, durations are in seconds, and sizes in bytes.
 //!

@@ -10,7 +10,7 @@ use super::{
     problem::Problem,
     state::State,
 };
-use crate::{cache, llm::embeddings, store, tag::Selector};
+use crate::{cache, cached, llm::embeddings, store, tag::Selector};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,13 +56,18 @@ pub(super) async fn purge(
 pub(super) struct Purgeable<'a> {
     caches: &'a [(String, cache::Handle)],
     embeddings: &'a [(String, embeddings::Handle)],
+    lookups: &'a [(String, cached::Handle)],
 }
 
 impl<'a> Purgeable<'a> {
     /// The cache of a space, or all that there is: layers that keep embeddings are in no space.
     pub(super) fn of(state: &'a State, space: Option<&str>) -> Result<Self, Problem> {
-        let embeddings = if space.is_none() { &*state.embeddings } else { &[] };
-        Ok(Self { caches: state.caches_in(space)?, embeddings })
+        let lookups = state.lookups.iter().position(|(name, _)| Some(name.as_str()) == space);
+        match (space, lookups.and_then(|at| state.lookups.get(at..=at))) {
+            (None, _) => Ok(Self { caches: &state.caches, embeddings: &state.embeddings, lookups: &state.lookups }),
+            (Some(_), Some(lookups)) => Ok(Self { caches: &[], embeddings: &[], lookups }),
+            (Some(_), None) => Ok(Self { caches: state.caches_in(space)?, embeddings: &[], lookups: &[] }),
+        }
     }
 }
 
@@ -80,6 +85,10 @@ pub(super) async fn purge_in(stores: &Purgeable<'_>, selector: &Selector) -> Res
             failed.get_or_insert_with(|| Problem::of_store(space, &error));
         }
     };
+    // First: what lies in a cache's store and in memory as well is counted once.
+    for (space, lookups) in stores.lookups {
+        note(space, lookups.purge(selector).await);
+    }
     for (space, cache) in stores.caches {
         note(space, cache.purge(selector).await);
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{auth::Auth, explain::Explain, problem::Problem};
 use crate::{
-    cache,
+    cache, cached,
     llm::{Ledger, embeddings},
     rate_limit::{self, Limiter, Near, Policy, Standing, limiter::LimiterError},
     retry,
@@ -20,6 +20,7 @@ pub(super) struct State {
     pub(super) retries: Vec<(String, retry::Handle)>,
     pub(super) limits: Vec<(String, Arc<dyn Limits>)>,
     pub(super) embeddings: Vec<(String, embeddings::Handle)>,
+    pub(super) lookups: Vec<(String, cached::Handle)>,
     pub(super) ledger: Option<Ledger>,
     pub(super) explain: Option<Arc<dyn Explain>>,
     pub(super) auth: Auth,
@@ -58,7 +59,11 @@ impl State {
         let Some(space) = space else { return Ok(&self.caches) };
         let at = self.caches.iter().position(|(name, _)| name == space);
         at.and_then(|at| self.caches.get(at..=at)).ok_or_else(|| {
-            let known: Vec<_> = self.caches.iter().map(|(name, _)| name.as_str()).collect();
+            if self.lookups.iter().any(|(name, _)| name == space) {
+                return Problem::not_found(format!("{space:?} has look-ups, of which entries aren't listed"));
+            }
+            let lookups = self.lookups.iter().map(|(name, _)| name.as_str());
+            let known: Vec<_> = self.caches.iter().map(|(name, _)| name.as_str()).chain(lookups).collect();
             Problem::not_found(format!("there is no space {space:?}; there are: {}", known.join(", ")))
         })
     }

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::{health::figures, params::json, state::State};
 use crate::{
-    figures::checkup,
+    cached,
+    figures::{Tiers, checkup},
     llm::embeddings,
     rate_limit, retry, stats,
     store::{Tier, Usage},
@@ -22,6 +23,7 @@ struct Stats<'a> {
     retries: Vec<OfRetry<'a>>,
     rate_limits: Vec<Named<'a, rate_limit::Snapshot>>,
     embeddings: Vec<Named<'a, embeddings::Snapshot>>,
+    lookups: Vec<OfLookups<'a>>,
 }
 
 #[derive(Serialize)]
@@ -32,6 +34,17 @@ struct OfCache<'a> {
     hit_ratio: Option<f64>,
     #[serde(flatten)]
     counters: stats::Snapshot,
+    tiers: Vec<OfTier>,
+}
+
+#[derive(Serialize)]
+struct OfLookups<'a> {
+    space: &'a str,
+    lookups: u64,
+    answered: u64,
+    hit_ratio: Option<f64>,
+    #[serde(flatten)]
+    counters: cached::Snapshot,
     tiers: Vec<OfTier>,
 }
 
@@ -59,22 +72,27 @@ struct Named<'a, T> {
     counters: T,
 }
 
-pub(super) async fn stats(Shared(state): Shared<Arc<State>>) -> Response {
-    let mut caches = Vec::with_capacity(state.caches.len());
-    let checked = join_all(state.caches.iter().map(|(_, cache)| checkup(cache))).await;
-    for ((space, cache), checked) in state.caches.iter().zip(checked) {
-        let counters = cache.stats();
+impl OfTier {
+    async fn ask(of: &impl Tiers) -> Vec<Self> {
+        let checked = checkup(of).await;
         let usage = |at: usize, tier: &Tier| checked.get(at).filter(|(name, _)| *name == tier.name)?.1.as_ref()?.usage;
-        let tiers = cache.tiers().into_iter().enumerate();
-        caches.push(OfCache {
-            space,
-            requests: counters.requests(),
-            answered: counters.answered(),
-            hit_ratio: counters.hit_ratio(),
-            counters,
-            tiers: tiers.map(|(at, tier)| OfTier { usage: usage(at, &tier), counters: tier }).collect(),
-        });
+        let tiers = of.tiers().into_iter().enumerate();
+        tiers.map(|(at, tier)| Self { usage: usage(at, &tier), counters: tier }).collect()
     }
+}
+
+pub(super) async fn stats(Shared(state): Shared<Arc<State>>) -> Response {
+    let caches = join_all(state.caches.iter().map(async |(space, cache)| {
+        let (tiers, counters) = (OfTier::ask(cache).await, cache.stats());
+        let (requests, answered) = (counters.requests(), counters.answered());
+        OfCache { space, requests, answered, hit_ratio: counters.hit_ratio(), counters, tiers }
+    }));
+    let lookups = join_all(state.lookups.iter().map(async |(space, cached)| {
+        let (tiers, counters) = (OfTier::ask(cached).await, cached.stats());
+        let (lookups, answered) = (counters.lookups(), counters.answered());
+        OfLookups { space, lookups, answered, hit_ratio: counters.hit_ratio(), counters, tiers }
+    }));
+    let (caches, lookups) = tokio::join!(caches, lookups);
     let retries = state.retries.iter().map(|(name, retry)| {
         let counters = retry.stats();
         OfRetry { name, retry_success_ratio: counters.retry_success_ratio(), counters }
@@ -85,6 +103,7 @@ pub(super) async fn stats(Shared(state): Shared<Arc<State>>) -> Response {
         caches,
         retries: retries.collect(),
         rate_limits: state.limits.iter().map(|(name, limit)| Named { name, counters: limit.stats() }).collect(),
+        lookups,
         embeddings: state.embeddings.iter().map(|(name, kept)| Named { name, counters: kept.stats() }).collect(),
     })
 }

@@ -1,12 +1,15 @@
 //! [`Handle`]: figures and invalidations, whatever the types of keys and values.
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{fmt, iter, pin::Pin, sync::Arc};
 
 use super::{Snapshot, shared::Shared};
 use crate::{
     store::{Checkup, Result, Store, Tier, Usage},
     tag::{Selector, Tag},
 };
+
+/// What this process's memory is called among tiers.
+const NEAR: &str = "values";
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -43,7 +46,7 @@ impl Handle {
         self.0.usage()
     }
 
-    /// How each tier of the store behind memory is, asked now; nothing if there is none.
+    /// How each tier is, asked now, this process's memory first.
     pub async fn checkup(&self) -> Vec<Checkup> {
         self.0.checkup().await
     }
@@ -74,6 +77,16 @@ impl Handle {
     pub async fn invalidate_all(&self) -> Result<u64> {
         self.0.invalidate(Which::All).await
     }
+
+    /// Removes all values of this space that are meant, in all processes; how many there were. A pattern is over whole labels, with the
+    /// space before the [detail](super::Builder::label): `users:*`. By a tag also what else lies in the same store and has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cached::invalidate`](super::Cached::invalidate).
+    pub async fn purge(&self, selector: &Selector) -> Result<u64> {
+        self.0.invalidate(Which::Meant(selector.clone())).await
+    }
 }
 
 impl fmt::Debug for Handle {
@@ -86,6 +99,7 @@ enum Which {
     Tag(Tag),
     Matching(String),
     All,
+    Meant(Selector),
 }
 
 /// A cache without its types.
@@ -108,7 +122,7 @@ impl<V: Send + Sync + 'static> Control for Arc<Shared<V>> {
     }
 
     fn tiers(&self) -> Vec<Tier> {
-        let mut tiers = vec![Tier::new("values")];
+        let mut tiers = vec![Tier::new(NEAR)];
         if let Some(far) = &self.far {
             let known = far.store.tiers();
             tiers.extend(if known.is_empty() { vec![Tier::new("far")] } else { known });
@@ -122,19 +136,27 @@ impl<V: Send + Sync + 'static> Control for Arc<Shared<V>> {
 
     fn checkup(&self) -> BoxFuture<'_, Vec<Checkup>> {
         Box::pin(async move {
+            let near = Checkup::up(NEAR, self.near.usage(&self.settings.weigh));
             match &self.far {
-                Some(far) => far.store.checkup().await,
-                None => Vec::new(),
+                Some(far) => iter::once(near).chain(far.store.checkup().await).collect(),
+                None => vec![near],
             }
         })
     }
 
     fn invalidate(&self, which: Which) -> BoxFuture<'_, Result<u64>> {
-        let selector = match which {
-            Which::Tag(tag) => Selector::Tag(tag),
-            Which::Matching(pattern) => self.space.matching(&pattern),
-            Which::All => self.space.all(),
+        let selectors = match which {
+            Which::Tag(tag) => vec![Selector::Tag(tag)],
+            Which::Matching(pattern) => vec![self.space.matching(&pattern)],
+            Which::All => vec![self.space.all()],
+            Which::Meant(selector) => self.space.part(&selector),
         };
-        Box::pin(Shared::invalidate(self, selector))
+        Box::pin(async move {
+            let mut removed = 0;
+            for selector in selectors {
+                removed += Shared::invalidate(self, selector).await?;
+            }
+            Ok(removed)
+        })
     }
 }

@@ -137,6 +137,17 @@ impl Space {
         Selector::label(&format!("{}:*", self.0))
     }
 
+    /// What of it is meant by a selector that may mean other spaces, too.
+    pub(super) fn part(&self, selector: &Selector) -> Vec<Selector> {
+        let beginning = format!("{}:", self.0);
+        match selector {
+            Selector::Key(key) if !key.label().starts_with(&beginning) => Vec::new(),
+            Selector::Key(_) | Selector::Tag(_) => vec![selector.clone()],
+            Selector::Label(pattern) => pattern.within(&beginning).into_iter().map(Selector::Label).collect(),
+            Selector::All => vec![self.all()],
+        }
+    }
+
     /// What has a detail like this.
     pub(super) fn matching(&self, pattern: &str) -> Selector {
         Selector::label(&format!("{}:{pattern}:????", self.0))
@@ -303,6 +314,23 @@ mod tests {
         assert!(long.label().len() <= MAX_LABEL && space.matching("*").matches(&long, &[]), "{long}");
         for name in ["", "a b", "a:b", "a*", &"x".repeat(65)] {
             assert_eq!(Space::new(name.to_owned()).err().expect(name).setting(), "cached space");
+        }
+    }
+
+    #[test]
+    fn what_is_meant_by_others_selectors_is_cut_to_the_space() {
+        let space = |name: &str| Space::new(name.to_owned()).expect("a space");
+        let users = space("users");
+        let key = keys::<str>(None).of("alice").expect("written");
+        assert!(space("user").part(&Selector::Key(key.clone())).is_empty());
+        assert!(users.part(&Selector::Key(key.clone())).iter().all(|part| part.matches(&key, &[])));
+        let other = KeyBuilder::new("test").label("chat:gpt-4o").finish();
+        for (selector, meant) in
+            [(Selector::All, true), (Selector::label("*"), true), (Selector::label("chat:*"), false)]
+        {
+            let parts = users.part(&selector);
+            assert_eq!(parts.iter().any(|part| part.matches(&key, &[])), meant, "{selector:?}");
+            assert!(!parts.iter().any(|part| part.matches(&other, &[])), "{selector:?}");
         }
     }
 

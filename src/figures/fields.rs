@@ -146,6 +146,28 @@ pub(super) const EMBEDDINGS: &[Field] = &[
     counter("store_writes_dropped", "larder_embeddings_store_writes_dropped_total"),
 ];
 
+/// Of [`cached::Snapshot`](crate::cached::Snapshot).
+pub(super) const LOOKUPS: &[Field] = &[
+    part("hits", "larder_lookups_total", "outcome", "hit"),
+    part("far_hits", "larder_lookups_total", "outcome", "far_hit"),
+    part("stale_hits", "larder_lookups_total", "outcome", "stale_hit"),
+    part("stale_on_error", "larder_lookups_total", "outcome", "stale_on_error"),
+    part("collapsed", "larder_lookups_total", "outcome", "collapsed"),
+    part("misses", "larder_lookups_total", "outcome", "miss"),
+    counter("loads", "larder_lookups_loads_total"),
+    part("load_errors", "larder_lookups_load_errors_total", "kind", "failed"),
+    part("loads_unfinished", "larder_lookups_load_errors_total", "kind", "unfinished"),
+    part("sets", "larder_lookups_values_total", "outcome", "stored"),
+    part("outdated", "larder_lookups_values_total", "outcome", "outdated"),
+    part("unwritable", "larder_lookups_values_total", "outcome", "unwritable"),
+    counter("invalidations", "larder_lookups_invalidations_total"),
+    counter("invalidated", "larder_lookups_invalidated_total"),
+    counter("unreadable", "larder_lookups_unreadable_total"),
+    part("store_read_errors", "larder_lookups_store_errors_total", "operation", "read"),
+    part("store_write_errors", "larder_lookups_store_errors_total", "operation", "write"),
+    counter("store_writes_dropped", "larder_lookups_store_writes_dropped_total"),
+];
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -153,7 +175,7 @@ mod tests {
     use serde::Serialize;
 
     use super::*;
-    use crate::{breaker::Breaker, llm::embeddings, rate_limit, retry, stats, store::Tier};
+    use crate::{breaker::Breaker, cached, llm::embeddings, rate_limit, retry, stats, store::Tier};
 
     /// A counter that nobody can see may as well not be counted.
     #[test]
@@ -173,5 +195,6 @@ mod tests {
         check(&rate_limit::Snapshot::default(), RATE_LIMIT, "rate_limit::Snapshot");
         check(&rate_limit::PolicySnapshot::default(), POLICY, "rate_limit::PolicySnapshot");
         check(&embeddings::Snapshot::default(), EMBEDDINGS, "llm::embeddings::Snapshot");
+        check(&cached::Snapshot::default(), LOOKUPS, "cached::Snapshot");
     }
 }

@@ -20,10 +20,10 @@ pub(crate) use self::names::Metric;
 pub(crate) use self::text::Text;
 use self::{
     costs::add_costs,
-    fields::{CACHE, EMBEDDINGS, Field, POLICY, RATE_LIMIT, RETRY, TIER, UPSTREAM},
+    fields::{CACHE, EMBEDDINGS, Field, LOOKUPS, POLICY, RATE_LIMIT, RETRY, TIER, UPSTREAM},
 };
 use crate::{
-    breaker, cache,
+    breaker, cache, cached,
     llm::{Balance, NanoDollars, embeddings},
     rate_limit, retry,
     stats::{self, Latency},
@@ -88,22 +88,61 @@ pub(crate) struct Figures<'a> {
     pub(crate) retries: Vec<(&'a str, retry::Snapshot)>,
     pub(crate) limits: Vec<(&'a str, rate_limit::Snapshot)>,
     pub(crate) embeddings: Vec<(&'a str, embeddings::Snapshot)>,
+    pub(crate) lookups: Vec<OfLookups<'a>>,
     /// Of the ledger, if there is one.
     pub(crate) costs: Option<Balance>,
+}
+
+/// What has tiers that can be asked how they are.
+pub(crate) trait Tiers {
+    fn tiers(&self) -> Vec<Tier>;
+    fn checkup(&self) -> impl Future<Output = Vec<Checkup>> + Send;
+}
+
+impl Tiers for cache::Handle {
+    fn tiers(&self) -> Vec<Tier> {
+        self.tiers()
+    }
+
+    fn checkup(&self) -> impl Future<Output = Vec<Checkup>> + Send {
+        self.checkup()
+    }
+}
+
+impl Tiers for cached::Handle {
+    fn tiers(&self) -> Vec<Tier> {
+        self.tiers()
+    }
+
+    fn checkup(&self) -> impl Future<Output = Vec<Checkup>> + Send {
+        self.checkup()
+    }
 }
 
 /// What is known of a cache.
 pub(crate) struct OfCache<'a> {
     space: &'a str,
     stats: stats::Snapshot,
-    tiers: Vec<Tier>,
+    tiers: OfTiers,
+}
+
+/// What is known of a cache of look-ups.
+pub(crate) struct OfLookups<'a> {
+    space: &'a str,
+    stats: cached::Snapshot,
+    tiers: OfTiers,
+}
+
+/// What the tiers of a cache went through, and how they are.
+struct OfTiers {
+    known: Vec<Tier>,
     checked: Vec<(&'static str, Option<Checkup>)>,
 }
 
 impl<'a> OfCache<'a> {
     /// Its figures, and how its tiers are, asked now.
     pub(crate) async fn ask(space: &'a str, cache: &cache::Handle) -> Self {
-        Self { space, stats: cache.stats(), tiers: cache.tiers(), checked: checkup(cache).await }
+        Self { space, stats: cache.stats(), tiers: OfTiers::ask(cache).await }
     }
 
     /// The same of several, at once: one that hangs doesn't make a scraper wait for the next one, too.
@@ -118,7 +157,34 @@ impl<'a> OfCache<'a> {
             sink.add("larder_cache_request_duration_seconds", &[("space", space), ("outcome", outcome)], latency);
         }
         sink.add("larder_cache_fetch_duration_seconds", &[("space", space)], &self.stats.fetches);
-        for (place, tier) in self.tiers.iter().enumerate() {
+        self.tiers.tell(space, sink);
+    }
+}
+
+impl<'a> OfLookups<'a> {
+    /// As [`OfCache::ask_all`].
+    pub(crate) async fn ask_all(lookups: &'a [(String, cached::Handle)]) -> Vec<Self> {
+        let ask = async |space, handle: &cached::Handle| Self {
+            space,
+            stats: handle.stats(),
+            tiers: OfTiers::ask(handle).await,
+        };
+        join_all(lookups.iter().map(|(space, handle)| ask(space.as_str(), handle))).await
+    }
+
+    fn tell(&self, sink: &mut impl Sink) {
+        add_fields(sink, LOOKUPS, &self.stats, &[("space", self.space)]);
+        self.tiers.tell(self.space, sink);
+    }
+}
+
+impl OfTiers {
+    async fn ask(of: &impl Tiers) -> Self {
+        Self { known: of.tiers(), checked: checkup(of).await }
+    }
+
+    fn tell(&self, space: &str, sink: &mut impl Sink) {
+        for (place, tier) in self.known.iter().enumerate() {
             let place = place.to_string();
             let labels = [("space", space), ("tier", tier.name), ("place", &place)];
             add_fields(sink, TIER, tier, &labels);
@@ -161,6 +227,7 @@ impl Figures<'_> {
         for (layer, stats) in &self.embeddings {
             add_fields(sink, EMBEDDINGS, stats, &[("layer", layer)]);
         }
+        self.lookups.iter().for_each(|lookups| lookups.tell(sink));
         if let Some(balance) = &self.costs {
             add_costs(sink, balance);
         }
@@ -168,7 +235,7 @@ impl Figures<'_> {
 }
 
 /// How the tiers of a cache are, asked now; `None` for all if that takes too long.
-pub(crate) async fn checkup(cache: &cache::Handle) -> Vec<(&'static str, Option<Checkup>)> {
+pub(crate) async fn checkup(cache: &impl Tiers) -> Vec<(&'static str, Option<Checkup>)> {
     match timeout(PATIENCE, cache.checkup()).await {
         Ok(tiers) => tiers.into_iter().map(|tier| (tier.name, Some(tier))).collect(),
         Err(_) => match cache.tiers() {

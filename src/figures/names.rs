@@ -67,8 +67,8 @@ mod tests {
 
     #[test]
     fn every_counter_that_is_mapped_is_documented() {
-        use super::super::fields::{CACHE, EMBEDDINGS, POLICY, RATE_LIMIT, RETRY, TIER, UPSTREAM};
-        for field in [CACHE, TIER, RETRY, UPSTREAM, RATE_LIMIT, POLICY, EMBEDDINGS].into_iter().flatten() {
+        use super::super::fields::{CACHE, EMBEDDINGS, LOOKUPS, POLICY, RATE_LIMIT, RETRY, TIER, UPSTREAM};
+        for field in [CACHE, TIER, RETRY, UPSTREAM, RATE_LIMIT, POLICY, EMBEDDINGS, LOOKUPS].into_iter().flatten() {
             let metric = METRICS.iter().find(|metric| metric.name == field.metric).expect(field.metric);
             if let Some((label, value)) = field.label {
                 assert!(metric.labels.contains(&label) && metric.help.contains(value), "{}: {value}", field.metric);

@@ -11,8 +11,8 @@ use ::metrics::{Key, KeyName, Label, Level, Metadata, Recorder, SharedString, Un
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
-    cache,
-    figures::{Figures, METRICS, Metric, OfCache, Sink, Value},
+    cache, cached,
+    figures::{Figures, METRICS, Metric, OfCache, OfLookups, Sink, Value},
     llm::{Ledger, embeddings},
     rate_limit::{self, Limiter},
     retry,
@@ -28,6 +28,7 @@ pub struct Exporter {
     retries: Vec<(String, retry::Handle)>,
     limits: Vec<(String, Snapshots)>,
     embeddings: Vec<(String, embeddings::Handle)>,
+    lookups: Vec<(String, cached::Handle)>,
     ledger: Option<Ledger>,
     started: Instant,
     /// How often each time of each histogram was handed on.
@@ -45,6 +46,7 @@ impl Exporter {
             retries: Vec::new(),
             limits: Vec::new(),
             embeddings: Vec::new(),
+            lookups: Vec::new(),
             ledger: None,
             started: Instant::now(),
             told: Mutex::default(),
@@ -75,6 +77,12 @@ impl Exporter {
         self
     }
 
+    /// Adds a cache of look-ups. `space` is its name in the label `space`, which no other cache may have.
+    pub fn lookups(mut self, space: impl Into<String>, handle: cached::Handle) -> Self {
+        self.lookups.push((space.into(), handle));
+        self
+    }
+
     /// Adds the ledger that counts what answers cost. Models and tenants are labels, as many as it has
     /// [room](crate::llm::LedgerBuilder::max_accounts) for.
     pub fn ledger(mut self, ledger: Ledger) -> Self {
@@ -85,12 +93,14 @@ impl Exporter {
     /// Hands on what was counted so far, once. Stores are asked how they are, all at once, which takes five seconds at most; those
     /// that don't answer are said to be down.
     pub async fn export(&self) {
+        let (caches, lookups) = tokio::join!(OfCache::ask_all(&self.caches), OfLookups::ask_all(&self.lookups));
         let figures = Figures {
             uptime: self.started.elapsed(),
-            caches: OfCache::ask_all(&self.caches).await,
+            caches,
             retries: self.retries.iter().map(|(layer, retry)| (layer.as_str(), retry.stats())).collect(),
             limits: self.limits.iter().map(|(layer, limit)| (layer.as_str(), limit())).collect(),
             embeddings: self.embeddings.iter().map(|(layer, kept)| (layer.as_str(), kept.stats())).collect(),
+            lookups,
             costs: self.ledger.as_ref().map(Ledger::balance),
         };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,6 +23,11 @@ pub struct Checkup {
 }
 
 impl Checkup {
+    /// What is in this process, and can't be down.
+    pub(crate) fn up(name: &'static str, usage: Usage) -> Self {
+        Self { name, health: Health::Up, latency: Duration::ZERO, usage: Some(usage), version: None }
+    }
+
     /// Asks a store for its health, and how much it holds.
     pub async fn of<S: Store + ?Sized>(name: &'static str, store: &S) -> Self {
         let begun = Instant::now();

@@ -124,6 +124,7 @@ const scenes = {
     assert.match(await words(page, "stores"), /memory\s*up[^]*4 entries|memory\s*up[^]*1 entry/);
     assert.match(await words(page, "upstreams"), /upstream\.example\s+closed[^]*0 fallbacks, 0 failed\./);
     assert.match(await words(page, "embeddings"), /kept\s+1\s+20\.0 %[^]*asked for\s+4/);
+    assert.match(await words(page, "lookups"), /users\s+2\s+50\.0 %\s+1\s/);
     assert.match(await words(page, "limits"), /key#[0-9a-f]{8}…\s+keys\s+9 of 10 requests\s+1\s/);
     await until("labels are listed", async () => /get:\S+\/a\s+3\s+1/.test(await words(page, "labels")));
     assert.match(await words(page, "latency"), /p50[^]*p99\.9[^]*hit\s+3\s[^]*miss\s+1\s/);

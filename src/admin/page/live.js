@@ -169,6 +169,7 @@ function show() {
   showUpstreams(stats);
   showLimits(limits);
   showEmbeddings(stats);
+  showLookups(stats);
   showLabels(labels, purgeLabel);
 }
 

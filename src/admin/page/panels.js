@@ -152,6 +152,13 @@ function showEmbeddings(stats) {
   }));
 }
 
+function showLookups(stats) {
+  const caches = stats.lookups;
+  by("lookups-panel").hidden = caches.length === 0;
+  paint("lookups", caches, () => table([["Space", null], ["look-ups", "n"], ["kept", "n"], ["loads", "n"], ["failed", "n more"]], caches.map((of) =>
+    [of.space, count(of.lookups), of.hit_ratio === null ? "–" : percent(of.hit_ratio), count(of.loads), count(of.load_errors + of.loads_unfinished)])));
+}
+
 /** A hash is as good by its beginning, for people. */
 const subject = (said) => (/#[0-9a-f]{32}$/.test(said) ? `${said.slice(0, said.indexOf("#") + 9)}…` : said);
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use tower::Layer as _;
 
-use super::{Served, costs, embeddings, hits, site};
+use super::{Served, costs, embeddings, hits, lookups, site};
 use crate::support::{Origin, ask, clients, empty, full, get, program::program, reply, text};
 
 /// A browser on a busy machine takes its time.
@@ -33,7 +33,11 @@ async fn look(scene: &str, token: Option<&str>) {
     let texts = embeddings::layer();
     embeddings::embed(&texts, &["a", "b", "c"]).await;
     embeddings::embed(&texts, &["c", "d"]).await;
-    let router = router.embeddings("texts", texts.handle());
+    let users = lookups::users(&Memory::new(1 << 20));
+    for _ in 0..2 {
+        lookups::look(&users, "ada", 1).await;
+    }
+    let router = router.embeddings("texts", texts.handle()).lookups("users", users.handle());
     let router = match token {
         Some(token) => router.token(token),
         None => router.insecure(),

@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use tokio::runtime::Runtime;
 use tower::Layer as _;
 
-use super::{Served, costs, embeddings, figures::samples, hits, site};
+use super::{Served, costs, embeddings, figures::samples, hits, lookups, site};
 use crate::support::{Origin, ask, full, get, reply};
 
 fn recorder() -> (PrometheusRecorder, PrometheusHandle) {
@@ -48,10 +48,12 @@ fn a_recorder_shows_what_the_admin_router_shows() {
     let router = admin::router(handle.clone()).retry("provider", retry.handle()).rate_limit("clients", limit.handle());
     let ledger = costs::ledger();
     let texts = embeddings::layer();
-    let router = router.embeddings("texts", texts.handle()).ledger(ledger.clone());
+    let users = lookups::users(&Memory::new(1 << 20));
+    let router = router.embeddings("texts", texts.handle()).ledger(ledger.clone()).lookups("users", users.handle());
     let served = runtime.block_on(Served::new(router.insecure().build()));
     let exporter = Exporter::new()
         .embeddings("texts", texts.handle())
+        .lookups("users", users.handle())
         .cache("default", handle)
         .retry("provider", retry.handle())
         .rate_limit("clients", limit.handle())
@@ -66,6 +68,7 @@ fn a_recorder_shows_what_the_admin_router_shows() {
             ask(&retry.layer(origin()), get("http://upstream.example/", &[])).await;
             ask(&limit.layer(origin()), get("http://h/", &[])).await;
             embeddings::embed(&texts, &["a", &round.to_string()]).await;
+            lookups::look(&users, &round.to_string(), 1).await;
         });
         with_local_recorder(&recorder, || runtime.block_on(exporter.export()));
         let expected = comparable(&runtime.block_on(served.get("/metrics")).text);

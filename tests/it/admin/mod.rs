@@ -9,6 +9,7 @@ mod explain;
 mod export;
 mod figures;
 mod health;
+mod lookups;
 mod monitoring;
 mod nearest;
 mod purge;

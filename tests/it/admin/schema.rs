@@ -4,6 +4,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use larder::{
     CacheLayer, RateLimitLayer, RetryFallbackLayer, admin,
+    cached::Cached,
     llm::{EmbeddingsLayer, Ledger, Prices},
     rate_limit::Quota,
     store::Memory,
@@ -102,6 +103,7 @@ async fn what_is_answered_is_what_is_documented() {
     let router = router.retry("upstream", retry.handle()).rate_limit("clients", limit.handle());
     let router =
         router.embeddings("texts", EmbeddingsLayer::new(Memory::new(1 << 20), Duration::from_secs(60)).handle());
+    let router = router.lookups("users", Cached::<str, u32>::builder("users").build().handle());
     let served = Served::new(router.insecure().build()).await;
     hits(&site, "/a").await;
     let limited = tower::Layer::layer(&limit, Origin::replies(|_| reply(200, &[], full("hello"))));
