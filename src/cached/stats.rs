@@ -1,30 +1,10 @@
 //! What a cache of values did.
 
-use crate::stats::Counter;
+use crate::stats::counters_alone;
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The counters of a cache of values since it was made. Look-ups are counted once each, under how they were answered.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-        #[non_exhaustive]
-        pub struct Snapshot {
-            $($(#[$doc])* pub $name: u64,)*
-        }
-
-        #[derive(Debug, Default)]
-        pub(super) struct Stats {
-            $(pub(super) $name: Counter,)*
-        }
-
-        impl Stats {
-            pub(super) fn snapshot(&self) -> Snapshot {
-                Snapshot { $($name: self.$name.get(),)* }
-            }
-        }
-    };
-}
-
-counters! {
+counters_alone! {
+    /// The counters of a cache of values since it was made. Look-ups are counted once each, under how they were answered.
+    Snapshot;
     /// Look-ups answered by a fresh value that this process had.
     hits,
     /// Look-ups answered by a fresh value from the far store.

@@ -118,6 +118,31 @@ counters! {
     purged,
 }
 
+/// Counters without anything besides: a `Snapshot`, with its documentation, and the `Stats` that it is of.
+macro_rules! counters_alone {
+    ($(#[$of:meta])* Snapshot; $($(#[$doc:meta])* $name:ident,)*) => {
+        $(#[$of])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+        #[non_exhaustive]
+        pub struct Snapshot {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        #[derive(Debug, Default)]
+        pub(super) struct Stats {
+            $(pub(super) $name: $crate::stats::Counter,)*
+        }
+
+        impl Stats {
+            pub(super) fn snapshot(&self) -> Snapshot {
+                Snapshot { $($name: self.$name.get(),)* }
+            }
+        }
+    };
+}
+
+pub(crate) use counters_alone;
+
 impl Snapshot {
     /// Requests in all.
     #[must_use]

@@ -1,30 +1,10 @@
 //! What the layer did.
 
-use crate::stats::Counter;
+use crate::stats::counters_alone;
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The counters of an [`EmbeddingsLayer`](super::EmbeddingsLayer) since it was made.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-        #[non_exhaustive]
-        pub struct Snapshot {
-            $($(#[$doc])* pub $name: u64,)*
-        }
-
-        #[derive(Debug, Default)]
-        pub(super) struct Stats {
-            $(pub(super) $name: Counter,)*
-        }
-
-        impl Stats {
-            pub(super) fn snapshot(&self) -> Snapshot {
-                Snapshot { $($name: self.$name.get(),)* }
-            }
-        }
-    };
-}
-
-counters! {
+counters_alone! {
+    /// The counters of an [`EmbeddingsLayer`](super::EmbeddingsLayer) since it was made.
+    Snapshot;
     /// Requests that were taken apart.
     requests,
     /// Those of them that nobody else was asked for.
