@@ -3,17 +3,8 @@
 use std::{
     pin::pin,
     sync::Arc,
-    task::{Context, Waker},
     time::{Duration, SystemTime},
 };
-
-use futures_util::{StreamExt as _, stream};
-use http::{
-    HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
-    request, response,
-};
-use tokio::{runtime::Handle as Runtime, sync::Semaphore};
 
 use super::{asked::Text, flights::Flights, item::Item, stats::Stats};
 use crate::{
@@ -24,18 +15,18 @@ use crate::{
     key::Key,
     llm::{Endpoint, Fingerprint, endpoint::is_generation},
     policy::{Policy as _, Reuse, Ttl},
-    store::{Fence, Peek, Recent, Result, Seen, Store},
+    store::{Fence, Peek, Recent, Result, Seen, Store, Writes},
     tag::Tag,
+};
+use futures_util::{StreamExt as _, stream};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+    request, response,
 };
 
 /// How many look-ups or writes of one request are under way at once.
 const AT_ONCE: usize = 128;
-
-/// How many answers may be written behind their responses at once.
-const WRITES: usize = 1024;
-
-/// How long the writes of an answer may take before they are given up.
-const WRITE: Duration = Duration::from_secs(30);
 
 /// Fields that hold for a body as it is: signatures and digests of it.
 const SEALS: [&str; 7] =
@@ -76,7 +67,7 @@ pub(super) struct Shared<St> {
     pub(super) purges: Recent,
     pub(super) stats: Arc<Stats>,
     policy: Ttl,
-    writes: Arc<Semaphore>,
+    writes: Writes,
 }
 
 /// An embedding that is kept.
@@ -104,7 +95,7 @@ impl<St: Store> Shared<St> {
             flights: Arc::default(),
             purges: Recent::default(),
             stats: Arc::default(),
-            writes: Arc::new(Semaphore::new(WRITES)),
+            writes: Writes::default(),
         }
     }
 
@@ -195,25 +186,13 @@ impl<St: Store> Shared<St> {
     /// writes go on behind the response.
     pub(super) fn write(self: &Arc<Self>, entries: Vec<(Key, Entry)>, began: Began) {
         let shared = self.clone();
-        let mut write = Box::pin(async move {
+        let write = async move {
             let writes: Vec<_> = entries.iter().map(|(key, entry)| shared.keep(key, entry, began)).collect();
             stream::iter(writes).buffer_unordered(AT_ONCE).for_each(std::future::ready).await;
-        });
-        if write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
-            return;
-        }
-        match (self.writes.clone().try_acquire_owned(), Runtime::try_current()) {
-            (Ok(permit), Ok(runtime)) => {
-                let stats = self.stats.clone();
-                runtime.spawn(async move {
-                    if tokio::time::timeout(WRITE, write).await.is_err() {
-                        stats.store_write_errors.increment();
-                        tracing::warn!(timeout = ?WRITE, "the writes of an answer took too long");
-                    }
-                    drop(permit);
-                });
-            }
-            _ => self.stats.store_writes_dropped.increment(),
+        };
+        let stats = self.stats.clone();
+        if !self.writes.begin(write, move || stats.store_write_errors.increment()) {
+            self.stats.store_writes_dropped.increment();
         }
     }
 
