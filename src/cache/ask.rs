@@ -158,23 +158,13 @@ where
 
     /// What is asked for by the fingerprint; a HEAD asks for what a GET does, whose answer holds its own.
     pub(super) fn identity(&self, head: &mut Parts, body: &Bytes) -> Option<Identity> {
-        let asks_head = head.method == Method::HEAD;
-        if asks_head {
-            head.method = Method::GET;
-        }
-        let identity = self.fingerprint.identify(head, body);
-        if asks_head {
-            head.method = Method::HEAD;
-        }
-        identity
+        let identify = |head: &Parts| self.fingerprint.identify(head, body);
+        if head.method == Method::HEAD { as_get(head, identify) } else { identify(head) }
     }
 
     /// The key that a GET with this head, and no body, has.
     pub(super) fn key_of_get(&self, head: &mut Parts) -> Option<Key> {
-        let method = std::mem::replace(&mut head.method, Method::GET);
-        let key = self.fingerprint.key(head, &Bytes::new());
-        head.method = method;
-        key
+        as_get(head, |head| self.fingerprint.key(head, &Bytes::new()))
     }
 
     fn bypassed<B>(
@@ -258,4 +248,12 @@ where
         };
         Err(self.passing(head, body, status, counter, begun))
     }
+}
+
+/// What is made of a head while it is that of a GET.
+fn as_get<T>(head: &mut Parts, make: impl FnOnce(&Parts) -> T) -> T {
+    let method = std::mem::replace(&mut head.method, Method::GET);
+    let made = make(head);
+    head.method = method;
+    made
 }
