@@ -23,6 +23,7 @@ mod endpoint;
 mod explain;
 mod fingerprint;
 mod ledger;
+mod members;
 mod price;
 mod rendering;
 mod retry;

@@ -13,11 +13,11 @@ const LONGEST: usize = 64;
 
 /// The counts that a `usage` has; what else is in it can't be shared out, and is left.
 pub(super) fn counts(usage: &RawValue) -> Counts {
-    let Ok(Members(members)) = serde_json::from_str(usage.get()) else { return Vec::new() };
+    let Ok(members) = serde_json::from_str::<Members<'_>>(usage.get()) else { return Vec::new() };
     let count =
         |(name, value): (std::borrow::Cow<'_, str>, &RawValue)| Some((name.into_owned(), value.get().parse().ok()?));
     let is_short = |(name, _): &(String, u64)| name.len() <= LONGEST;
-    members.into_iter().filter_map(count).filter(is_short).take(MOST).collect()
+    members.0.into_iter().filter_map(count).filter(is_short).take(MOST).collect()
 }
 
 /// Shares the counts of a batch out by the lengths of its texts; the shares add up to the counts.

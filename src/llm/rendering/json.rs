@@ -1,13 +1,12 @@
 //! JSON by its text: values are cut out and put together again just as they were written, so that no number is rounded and no
 //! string changed.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+use crate::llm::members::Members;
 
 /// More members than any object has that is taken apart here.
 const MAX_MEMBERS: usize = 96;
@@ -71,7 +70,7 @@ impl<'a> Raw<'a> {
 
 /// The members of an object in their order. No name stands twice: readers disagree about which of the two counts.
 #[derive(Debug)]
-pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Raw<'a>)>);
+pub(super) struct Object<'a>(Members<'a, MAX_MEMBERS>);
 
 impl<'a> Object<'a> {
     pub(super) fn read(json: &'a [u8]) -> Option<Self> {
@@ -79,11 +78,11 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<Raw<'a>> {
-        self.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
+        self.0.get(name).map(|value| Raw(value.get()))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Raw<'a>)> {
-        self.0.iter().map(|(name, value)| (&**name, *value))
+        self.0.0.iter().map(|(name, value)| (&**name, Raw(value.get())))
     }
 
     /// Whether no member has another name than these.
@@ -99,31 +98,7 @@ impl<'a> Object<'a> {
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut members: Vec<(Cow<'de, str>, Raw<'de>)> = Vec::new();
-                while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-                    if members.len() == MAX_MEMBERS || members.iter().any(|(other, _)| *other == name) {
-                        return Err(A::Error::custom("too many members, or one twice"));
-                    }
-                    members.push((name, Raw(value.get())));
-                }
-                Ok(Object(members))
-            }
-        }
-
-        deserializer.deserialize_map(Members)
+        Members::deserialize(deserializer).map(Self)
     }
 }
 
