@@ -8,6 +8,7 @@ mod zstd;
 mod tests;
 
 use std::{
+    borrow::Cow,
     fmt,
     io::{self, ErrorKind, Write},
 };
@@ -36,15 +37,18 @@ pub(crate) enum Undecodable {
     TooLarge,
 }
 
-/// What is in a whole body, by its codings in the order in which they were applied.
+/// What is in a whole body, by its codings in the order in which they were applied; without any, the body itself.
 ///
 /// # Errors
 ///
 /// [`Undecodable`], if something is wrong with it, or it is larger than 64 MiB.
-pub(crate) fn decode(codings: &[Coding], body: &[u8]) -> Result<Vec<u8>, Undecodable> {
+pub(crate) fn decode<'a>(codings: &[Coding], body: &'a [u8]) -> Result<Cow<'a, [u8]>, Undecodable> {
+    if codings.is_empty() {
+        return Ok(Cow::Borrowed(body));
+    }
     let mut decoder = Decoder::new(codings, Vec::new()).ok_or(Undecodable::Broken)?;
     decoder.read(body)?;
-    decoder.finish()
+    decoder.finish().map(Cow::Owned)
 }
 
 /// Writes what is in an encoded body to a `W`, as soon as it can be known.

@@ -1,7 +1,5 @@
 //! What is asked of the inner service, and what is made of its answer.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Request, Response, StatusCode,
@@ -61,11 +59,7 @@ where
     };
     Ok(match buffer(body, shared.settings.max_body).await {
         Buffered::Whole(bytes, body) => {
-            let text = if codings.is_empty() {
-                Some(Cow::Borrowed(&*bytes))
-            } else {
-                body::decode(&codings, &bytes).ok().map(Cow::Owned)
-            };
+            let text = body::decode(&codings, &bytes).ok();
             match text.and_then(|text| answer::items(&text, lengths)) {
                 Some(items) => Fetched::Items(parts, items, body),
                 None => Fetched::Other(Response::from_parts(parts, body)),

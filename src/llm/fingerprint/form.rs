@@ -98,7 +98,7 @@ impl Form {
 fn text_of(entry: &Entry) -> Option<Cow<'_, [u8]>> {
     let body = entry.body().data();
     let codings = content_encoding::codings(entry.head().headers())?;
-    if codings.is_empty() { Some(Cow::Borrowed(body)) } else { decode(&codings, body).ok().map(Cow::Owned) }
+    decode(&codings, body).ok()
 }
 
 fn frames(data: Vec<u8>, ends: &[usize]) -> Frames {

@@ -37,10 +37,7 @@ pub(super) fn check(
 /// What is in a body that may be compressed.
 fn decoded<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Reason> {
     let codings = content_encoding::codings(headers).ok_or("encoded")?;
-    if codings.is_empty() {
-        return Ok(Cow::Borrowed(body));
-    }
-    body::decode(&codings, body).map(Cow::Owned).map_err(|error| match error {
+    body::decode(&codings, body).map_err(|error| match error {
         Undecodable::Broken => "invalid-encoding",
         Undecodable::TooLarge => "too-large",
     })
